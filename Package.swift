@@ -1,0 +1,74 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+  .enableUpcomingFeature("ExistentialAny"), .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+  .strictMemorySafety(), .treatAllWarnings(as: .error),
+]
+
+/// One library target of ours; arrows point downwards only (see `Roost.docc`).
+func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+let package = Package(
+  name: "roost",
+  products: [
+    .executable(name: "roost", targets: ["roost"]),
+    .library(name: "Raft", targets: ["Raft"]),
+    .library(name: "RoostClient", targets: ["RoostClient"]),
+  ],
+  targets: [
+    .target(
+      name: "CRoost",
+      cSettings: [.define("_GNU_SOURCE"), .unsafeFlags(["-Wall", "-Wextra", "-Werror"])]),
+    module("Basics"),
+    module("Raft", ["Basics"]),
+    module("Wire", ["Basics", "CRoost"]),
+    module("Storage", ["Basics", "Raft", "Wire"]),
+    module("Registry", ["Basics", "Wire"]),
+    module("EventLoop", ["Basics", "CRoost"]),
+    module("HTTP", ["Basics", "CRoost", "EventLoop"]),
+    module("Peer", ["Basics", "Wire", "Raft", "EventLoop"]),
+    module("Checks", ["Basics", "EventLoop", "HTTP"]),
+    module(
+      "Node",
+      ["Basics", "Raft", "Wire", "Storage", "Registry", "EventLoop", "HTTP", "Peer", "Checks"]),
+    module(
+      "ConsulAPI", ["Basics", "Raft", "Wire", "Registry", "EventLoop", "HTTP", "Node"]),
+    module("RoostClient"),
+    .executableTarget(
+      name: "roost",
+      dependencies: [
+        "Basics", "CRoost", "EventLoop", "HTTP", "Node", "ConsulAPI", "RoostClient", "Simulation",
+      ],
+      swiftSettings: strict),
+    module("Simulation", ["Basics", "Raft", "Storage", "Registry", "Wire"]),
+
+    tests("BasicsTests", ["Basics"]),
+    tests("RaftTests", ["Raft", "Basics"]),
+    tests("WireTests", ["Wire", "Basics"]),
+    tests("StorageTests", ["Storage", "Raft", "Wire", "Basics"]),
+    tests("RegistryTests", ["Registry", "Wire", "Basics"]),
+    tests("EventLoopTests", ["EventLoop", "Basics", "CRoost"]),
+    tests("HTTPTests", ["HTTP", "EventLoop", "Basics"]),
+    tests("PeerTests", ["Peer", "Wire", "Raft", "EventLoop", "Basics"]),
+    tests("ChecksTests", ["Checks", "HTTP", "EventLoop", "Basics"]),
+    tests(
+      "NodeTests",
+      ["Node", "Raft", "Wire", "Storage", "Registry", "EventLoop", "HTTP", "Peer", "Basics"]),
+    tests("ConsulAPITests", ["ConsulAPI", "Node", "Registry", "HTTP", "EventLoop", "Basics"]),
+    tests("RoostClientTests", ["RoostClient"]),
+    tests("SimulationTests", ["Simulation", "Raft", "Storage", "Registry", "Wire", "Basics"]),
+    tests("ClusterTests", ["Basics"]),
+    tests("TidyTests", ["Basics"]),
+  ],
+  swiftLanguageModes: [.v6],
+  cLanguageStandard: .gnu2x
+)
