@@ -1,0 +1,38 @@
+/// One thing that a blocking query can wait for.
+package enum Topic: Hashable, Sendable {
+  case key(Key)
+  /// Any key below it changed, or a tree that overlaps it was deleted.
+  case prefix(Key)
+  /// The list of nodes.
+  case nodes
+  /// Any change of that node, its services or checks; lower-cased name.
+  case node(String)
+  /// The list of services and their tags.
+  case services
+  /// Any change of an instance of that service, its checks, its nodes; lower-cased name.
+  case service(String)
+  /// Any check.
+  case checks
+  case sessions
+}
+
+/// What one apply touched, for waking watchers: never less than what changed.
+package struct ChangeSet: Equatable, Sendable {
+  package var keys: [Key] = []
+  package var deletedPrefixes: [Key] = []
+  /// Only `.nodes`, `.node`, `.services`, `.service`, `.checks`, `.sessions`; no duplicates.
+  package var topics: [Topic] = []
+  /// Everything may have changed (a snapshot was restored).
+  package var everything = false
+  /// Ids of agent services or checks whose definition, host or existence changed, so that hosts
+  /// look at what they have to run, and the leader at its deadlines.
+  package var agentWorkChanged = false
+  /// Sessions created or destroyed, for the leader's deadlines.
+  package var sessionsChanged = false
+  package init() {}
+  package var isEmpty: Bool {
+    keys.isEmpty && deletedPrefixes.isEmpty && topics.isEmpty && !everything && !agentWorkChanged
+      && !sessionsChanged
+  }
+  package mutating func removeAll() { self = ChangeSet() }
+}

@@ -1,0 +1,172 @@
+/// What is proposed, replicated and applied. Names, not positions, identify things; every time and
+/// random value a command needs is in it or in its envelope, so that `apply` is a pure function.
+package enum Command: Equatable, Sendable {
+  case kvSet(KVSet)
+  case kvDelete(key: Key, cas: UInt64?)
+  case kvDeleteTree(prefix: Key)
+  /// `/v1/catalog/register`.
+  case register(Registration)
+  /// `/v1/catalog/deregister`: the service, else the check, else the node.
+  case deregister(node: String, serviceID: String, checkID: String)
+  /// `/v1/agent/service/register` through `host`. Moves the service when it is on another host.
+  case agentRegister(AgentRegistration)
+  case agentDeregister(serviceID: String, onlyIf: CheckUnchanged?)
+  /// `/v1/agent/check/register` through `host` (a check of a service goes where the service is).
+  case agentCheckRegister(CheckRecord, host: String)
+  case agentCheckDeregister(checkID: String, host: String)
+  /// A new status or output of an agent check: from a TTL update, a probe, or an expiry.
+  case checkUpdate(CheckUpdate)
+  /// Maintenance mode of a service (`serviceID` not empty) or of the host.
+  case maintenance(host: String, serviceID: String, enable: Bool, reason: String)
+  /// A Roost node is a member: its catalog node, `serfHealth` (passing) and `consul` service.
+  case hostJoin(HostRegistration)
+  /// The leader found `host` dead: `serfHealth` critical, and its agent services and checks move
+  /// to `liveHosts` (rendezvous hashing of the service id), status kept, in this one step.
+  case hostDown(host: String, liveHosts: [String])
+  /// `host` is a member no more: services move as in `hostDown`, then its catalog node goes.
+  case hostLeave(host: String, liveHosts: [String])
+  case sessionCreate(SessionRecord)
+  case sessionDestroy(UniqueID)
+  /// `/v1/txn`: all or nothing.
+  case transaction([TransactionOperation])
+  /// Tombstones with an index at or below this one are dropped.
+  case reapTombstones(through: UInt64)
+}
+
+package struct KVSet: Equatable, Sendable {
+  package enum Mode: Equatable, Sendable {
+    case plain
+    /// 0: only if the key does not exist.
+    case cas(UInt64)
+    case acquire(UniqueID)
+    case release(UniqueID)
+  }
+  package var key: Key
+  package var value: [UInt8]
+  package var flags: UInt64
+  package var mode: Mode
+  package init(key: Key, value: [UInt8], flags: UInt64, mode: Mode) {
+    self.key = key
+    self.value = value
+    self.flags = flags
+    self.mode = mode
+  }
+}
+
+package struct Registration: Equatable, Sendable {
+  package var node: NodeRecord
+  package var skipNodeUpdate = false
+  package var service: ServiceRecord?
+  package var checks: [CheckRecord] = []
+  package init(node: NodeRecord) { self.node = node }
+}
+
+package struct AgentRegistration: Equatable, Sendable {
+  package var host: String
+  package var service: ServiceRecord
+  package var checks: [CheckRecord]
+  package var replaceExistingChecks: Bool
+  package init(
+    host: String, service: ServiceRecord, checks: [CheckRecord], replaceExistingChecks: Bool
+  ) {
+    self.host = host
+    self.service = service
+    self.checks = checks
+    self.replaceExistingChecks = replaceExistingChecks
+  }
+}
+
+/// A condition: this check is still critical since that index.
+package struct CheckUnchanged: Equatable, Sendable {
+  package var checkID: String
+  package var modifyIndex: UInt64
+  package init(checkID: String, modifyIndex: UInt64) {
+    self.checkID = checkID
+    self.modifyIndex = modifyIndex
+  }
+}
+
+package struct CheckUpdate: Equatable, Sendable {
+  package var checkID: String
+  /// When not nil: applied only if the check still runs on this host (late reports are dropped).
+  package var fromHost: String?
+  /// Catalog checks are named by node too; nil for agent checks.
+  package var node: String?
+  package var status: String
+  package var output: String
+  package init(checkID: String, fromHost: String?, node: String?, status: String, output: String) {
+    self.checkID = checkID
+    self.fromHost = fromHost
+    self.node = node
+    self.status = status
+    self.output = output
+  }
+}
+
+package struct HostRegistration: Equatable, Sendable {
+  package var node: NodeRecord
+  /// Of the `consul` service: the peer port.
+  package var port: Int
+  package init(node: NodeRecord, port: Int) {
+    self.node = node
+    self.port = port
+  }
+}
+
+package enum TransactionOperation: Equatable, Sendable {
+  case kv(KVOperation)
+  case node(verb: CatalogVerb, NodeRecord)
+  case service(verb: CatalogVerb, node: String, ServiceRecord)
+  case check(verb: CatalogVerb, CheckRecord)
+  /// Kept so that its error appears at its place: the text is the whole error.
+  case invalid(String)
+}
+
+package enum CatalogVerb: UInt8, Sendable {
+  case set = 0
+  case cas, get, delete, deleteCAS
+}
+
+package struct KVOperation: Equatable, Sendable {
+  package enum Verb: UInt8, Sendable {
+    case set = 0
+    case cas, lock, unlock, get, getOrEmpty, getTree, checkIndex, checkSession, checkNotExists
+    case delete, deleteTree, deleteCAS
+  }
+  package var verb: Verb
+  package var key: Key
+  package var value: [UInt8]
+  package var flags: UInt64
+  package var index: UInt64
+  package var session: UniqueID?
+  package init(
+    verb: Verb, key: Key, value: [UInt8] = [], flags: UInt64 = 0, index: UInt64 = 0,
+    session: UniqueID? = nil
+  ) {
+    self.verb = verb
+    self.key = key
+    self.value = value
+    self.flags = flags
+    self.index = index
+    self.session = session
+  }
+}
+
+/// What is around every command in the log. The leader stamps the time.
+package struct CommandEnvelope: Equatable, Sendable {
+  /// Milliseconds since 1970 on the leader's clock when it proposed the command.
+  package var time: UInt64
+  /// Commands with the same id are applied once; later ones get the first outcome.
+  package var requestID: UniqueID?
+  package var command: Command
+  package init(time: UInt64, requestID: UniqueID?, command: Command) {
+    self.time = time
+    self.requestID = requestID
+    self.command = command
+  }
+
+  /// Version byte first, then the time at a fixed place (`stamp` overwrites it). STUB.
+  package func encoded() -> [UInt8] { fatalError("stub") }
+  /// Sets the time in encoded bytes without decoding them; nothing happens if they are too short.
+  package static func stamp(_ bytes: inout [UInt8], time: UInt64) { fatalError("stub") }
+}
