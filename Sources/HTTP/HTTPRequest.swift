@@ -1,34 +1,107 @@
 package import EventLoop
 
-package enum HTTPMethod: Equatable, Sendable {
-  case get, put, post, delete, head, options, patch
-  /// Another token, as sent.
-  case other(String)
-
-  /// As on the request line.
-  package var name: String { fatalError("stub") }
+/// Where one header field lies in a request's bytes.
+struct HeaderField: Sendable {
+  var nameStart: UInt32
+  var nameCount: UInt32
+  var valueStart: UInt32
+  var valueCount: UInt32
 }
 
-/// One parsed request whose body has arrived whole. STUB.
+/// Where the parts of a request's target lie in its bytes.
+struct RequestTarget: Sendable {
+  var pathStart = 0
+  var pathEnd = 0
+  /// After the `?`; nil without one.
+  var queryStart: Int?
+  var queryEnd = 0
+}
+
+/// One parsed request whose body has arrived whole.
 ///
-/// Holds the connection's bytes by reference (copy on write), so copying it is cheap; keep it no
-/// longer than needed.
+/// Holds its own bytes (the head, then the decoded body) by reference, never the connection's
+/// buffer: copying it is cheap, and one that is kept for a long poll pins about a kilobyte.
 package struct HTTPRequest: Sendable {
   package let method: HTTPMethod
-  /// Bytes of the target before `?`, still percent-encoded.
-  package var rawPath: ArraySlice<UInt8> { fatalError("stub") }
-  /// Bytes after `?`, still percent-encoded; nil without `?`.
-  package var rawQuery: ArraySlice<UInt8>? { fatalError("stub") }
-  package var body: ArraySlice<UInt8> { fatalError("stub") }
-  package var remoteAddress: SocketAddress { fatalError("stub") }
-  /// The first header of that name, without surrounding blanks. `name` is lower case ASCII.
-  package func header(_ name: StaticString) -> ArraySlice<UInt8>? { fatalError("stub") }
+  /// The address of the client's end of the connection.
+  package let remoteAddress: SocketAddress
   /// `Content-Length` as sent; nil for chunked bodies and when absent.
-  package var contentLength: Int? { fatalError("stub") }
-  init() { method = .get }
+  package let contentLength: Int?
+  let bytes: [UInt8]
+  let fields: [HeaderField]
+  let target: RequestTarget
+  /// The body is all from here on.
+  let bodyStart: Int
 
-  /// A request made by hand, for tests of handlers without a socket.
+  init(
+    method: HTTPMethod, remoteAddress: SocketAddress, contentLength: Int?, bytes: [UInt8],
+    fields: [HeaderField], target: RequestTarget, bodyStart: Int
+  ) {
+    self.method = method
+    self.remoteAddress = remoteAddress
+    self.contentLength = contentLength
+    self.bytes = bytes
+    self.fields = fields
+    self.target = target
+    self.bodyStart = bodyStart
+  }
+
+  /// A request made by hand, for tests of handlers without a socket. Nothing is checked.
   package init(
     method: HTTPMethod, target: String, headers: [(String, String)] = [], body: [UInt8] = []
-  ) { fatalError("stub") }
+  ) {
+    var bytes = Array(target.utf8)
+    var fields: [HeaderField] = []
+    var parts = RequestTarget(pathEnd: bytes.count)
+    if let mark = bytes.firstIndex(of: 0x3F) {
+      parts = RequestTarget(pathEnd: mark, queryStart: mark + 1, queryEnd: bytes.count)
+    }
+    for (name, value) in headers {
+      let start = bytes.count
+      bytes.append(contentsOf: name.utf8)
+      bytes.append(contentsOf: value.utf8)
+      fields.append(
+        HeaderField(
+          nameStart: UInt32(start), nameCount: UInt32(name.utf8.count),
+          valueStart: UInt32(start + name.utf8.count), valueCount: UInt32(value.utf8.count)))
+    }
+    let length = headers.first { $0.0.lowercased() == "content-length" }
+    let bodyStart = bytes.count
+    bytes.append(contentsOf: body)
+    self.init(
+      method: method, remoteAddress: SocketAddress(ip: [127, 0, 0, 1], port: 0),
+      contentLength: length.flatMap { $0.1.utf8.decimalNumber() }
+        ?? (body.isEmpty ? nil : body.count),
+      bytes: bytes, fields: fields, target: parts, bodyStart: bodyStart)
+  }
+
+  /// Bytes of the target before `?`, still percent-encoded.
+  package var rawPath: ArraySlice<UInt8> { bytes[target.pathStart..<target.pathEnd] }
+  /// Bytes after `?`, still percent-encoded; nil without `?`.
+  package var rawQuery: ArraySlice<UInt8>? {
+    target.queryStart.map { start in bytes[start..<target.queryEnd] }
+  }
+  package var body: ArraySlice<UInt8> { bytes[bodyStart...] }
+
+  /// The first header of that name, without surrounding blanks. `name` is lower case ASCII.
+  package func header(_ name: StaticString) -> ArraySlice<UInt8>? {
+    for field in fields where Int(field.nameCount) == name.utf8CodeUnitCount {
+      let start = Int(field.nameStart)
+      guard bytes[start..<start + Int(field.nameCount)].equalsIgnoringCase(name) else { continue }
+      return value(of: field)
+    }
+    return nil
+  }
+
+  /// Every header in order, for the few callers that look at all of them.
+  package var headers: [(name: ArraySlice<UInt8>, value: ArraySlice<UInt8>)] {
+    fields.map { field in
+      let start = Int(field.nameStart)
+      return (bytes[start..<start + Int(field.nameCount)], value(of: field))
+    }
+  }
+
+  private func value(of field: HeaderField) -> ArraySlice<UInt8> {
+    bytes[Int(field.valueStart)..<Int(field.valueStart) + Int(field.valueCount)]
+  }
 }
