@@ -1,5 +1,7 @@
 /// Everything a node can be told, with Consul's key names where the meaning is the same.
-/// What each field means for its user is said in `cluster-configs/example`. STUB: parsing.
+///
+/// What each field means for its user is said at the field; how it is read from JSON and from the
+/// command line is in `ConfigurationFields.swift`, what is checked in `ConfigurationParser.swift`.
 package struct NodeConfiguration: Equatable, Sendable {
   package struct Ports: Equatable, Sendable {
     /// -1: off. 0: chosen by the kernel (tests).
@@ -19,8 +21,12 @@ package struct NodeConfiguration: Equatable, Sendable {
     }
   }
   package struct RaftSettings: Equatable, Sendable {
+    /// Smaller finds a silent partition sooner and costs more messages.
     package var heartbeatMilliseconds = 40
+    /// A follower campaigns after 1 to 2 times this without a word from the leader. At least three
+    /// heartbeats; on links with long round trips at least ten round trips.
     package var electionTimeoutMilliseconds = 250
+    /// Smaller keeps the log short and restarts quick, and writes snapshots more often.
     package var snapshotAfterEntries = 100_000
     /// Campaign earlier (higher) or never (0).
     package var electionPriority = 1
@@ -30,12 +36,16 @@ package struct NodeConfiguration: Equatable, Sendable {
     case error, warning, info, debug
   }
 
+  /// Unique in the cluster; also the node's name in the catalog.
   package var nodeName: String
+  /// Nodes of another cluster name are refused.
   package var cluster = "roost"
   package var datacenter = "dc1"
   /// Nil: in memory (`--dev`).
   package var dataDirectory: String?
+  /// Where the peer protocol listens.
   package var bindAddress = "127.0.0.1"
+  /// Where HTTP and DNS listen.
   package var clientAddress = "127.0.0.1"
   /// What other nodes and the catalog are told; `bindAddress` unless given.
   package var advertiseAddress: String?
@@ -55,36 +65,12 @@ package struct NodeConfiguration: Equatable, Sendable {
   package var requestTimeoutMilliseconds = 4500
   package var kvMaxValueBytes = 524_288
   package var transactionOperationsMax = 1024
-  package var leaseReads = false
-  package var enableScriptChecks = false
-  package var enableLocalScriptChecks = false
   package var isDevelopment = false
   /// Binding beyond loopback without TLS and ACLs must be asked for by name.
   package var insecureAllowRemote = false
 
   package init(nodeName: String) { self.nodeName = nodeName }
 
-  /// One fault found in a configuration: where (a path such as `raft.heartbeat_ms`, or line and
-  /// column), and what is wrong.
-  package struct Problem: Equatable, Sendable, CustomStringConvertible {
-    package var place: String
-    package var message: String
-    package init(place: String, message: String) {
-      self.place = place
-      self.message = message
-    }
-    package var description: String { "\(place): \(message)" }
-  }
-
-  /// The result of reading a file: every problem found, not only the first.
-  package enum ParseResult: Sendable {
-    case valid(NodeConfiguration)
-    case invalid([Problem])
-  }
-
-  /// Parses JSON with `//` and `/* */` comments, then applies `overrides` (path such as
-  /// "ports.http" and a value as text, from the command line), then checks the whole.
-  package static func parse(
-    _ bytes: [UInt8], overrides: [(path: String, value: String)]
-  ) -> ParseResult { fatalError("stub") }
+  /// What other nodes reach this one by.
+  package var advertisedPeerHost: String { advertiseAddress ?? bindAddress }
 }
