@@ -2,7 +2,7 @@
 /// fault-injecting ones. Paths are plain strings, directories are separated by "/".
 ///
 /// All calls block. A throwing `sync` means the file must not be trusted again by this process.
-package protocol FileSystem: AnyObject {
+package protocol FileSystem: AnyObject, SendableMetatype {
   associatedtype File: StorageFile
   func open(_ path: String, _ mode: OpenMode) throws(StorageError) -> File
   func list(_ directory: String) throws(StorageError) -> [String]
