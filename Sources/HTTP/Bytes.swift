@@ -106,3 +106,14 @@ extension Collection<UInt8> {
     }
   }
 }
+
+extension [UInt8] {
+  /// True when the bytes spell `text` exactly.
+  func equals(_ text: StaticString) -> Bool {
+    guard count == text.utf8CodeUnitCount else { return false }
+    return text.withBytes { wanted in
+      for index in 0..<count where self[index] != wanted[index] { return false }
+      return true
+    }
+  }
+}

@@ -1,4 +1,4 @@
-/// What a handler answers. STUB.
+/// What a handler answers.
 package struct HTTPResponse: Sendable {
   package var status: Int
   /// Written as `Content-Type`; nil: none.
@@ -10,6 +10,7 @@ package struct HTTPResponse: Sendable {
   package var closes = false
 
   package enum HeaderValue: Sendable {
+    /// Control characters in it are sent as blanks: a value cannot start a header of its own.
     case text(String)
     case fixed(StaticString)
     case number(UInt64)
@@ -24,27 +25,10 @@ package struct HTTPResponse: Sendable {
     self.headers = headers
     self.body = body
   }
-}
 
-/// The place where one request is answered: now or later, exactly once, on the loop's thread.
-/// Answers leave in the order of the requests (pipelining); one dropped without an answer is a 500.
-package final class HTTPResponder {
-  /// False once the client is gone; answers are then discarded.
-  package var isOpen: Bool { fatalError("stub") }
-  /// Called at most once if the client goes away before the answer (long polls clean up here).
-  package var onClose: (() -> Void)? {
-    get { fatalError("stub") }
-    set { fatalError("stub") }
+  /// A plain text answer, as every error is.
+  package static func text(_ status: Int, _ text: String) -> HTTPResponse {
+    HTTPResponse(
+      status: status, contentType: "text/plain; charset=utf-8", body: Array(text.utf8))
   }
-  package func respond(_ response: HTTPResponse) { fatalError("stub") }
-  /// A chunked answer of unknown length: head first, then pieces. False from `write` means that the
-  /// client reads too slowly: wait for `onDrain`.
-  package func begin(_ head: HTTPResponse) { fatalError("stub") }
-  package func write(_ bytes: [UInt8]) -> Bool { fatalError("stub") }
-  package var onDrain: (() -> Void)? {
-    get { fatalError("stub") }
-    set { fatalError("stub") }
-  }
-  package func end() { fatalError("stub") }
-  init() { fatalError("stub") }
 }

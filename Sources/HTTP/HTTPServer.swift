@@ -1,24 +1,10 @@
 package import EventLoop
 
-package struct HTTPLimits: Sendable {
-  package var requestLineBytesMax = 8 << 10
-  package var headerBytesMax = 16 << 10
-  package var headerCountMax = 100
-  /// Bodies above this are refused with 413 and the connection is closed; a handler may have a
-  /// smaller limit of its own (`bodyLimit`).
-  package var bodyBytesMax = 64 << 20
-  package var connectionsMax = 8192
-  package var connectionsPerClientMax = 4096
-  /// Requests of one connection that may wait for answers at a time.
-  package var pipelineMax = 128
-  package var idleSeconds = 300
-  package var headerSeconds = 20
-  /// A body must arrive at least this fast, in bytes per second, after a grace period.
-  package var bodyBytesPerSecondMin = 1024
-  package init() {}
-}
-
-/// HTTP/1.1 on the event loop (RFC 9110, 9112). STUB.
+/// HTTP/1.1 on the event loop (RFC 9110, 9112).
+///
+/// Owns the connections, what they share (buffers for the request being parsed, the `Date` line, the
+/// sweep that finds those that took too long) and the limits on their number. Lives until `close`
+/// or the end of `drain`.
 package final class HTTPServer {
   package struct Counters: Sendable {
     package var requests: UInt64 = 0
@@ -29,8 +15,26 @@ package final class HTTPServer {
     package var bytesOut: UInt64 = 0
     package init() {}
   }
-  package var counters: Counters { fatalError("stub") }
+  package private(set) var counters = Counters()
   package let localAddress: SocketAddress
+
+  let loop: EventLoop
+  let limits: HTTPLimits
+  let bodyLimit: (HTTPRequest) -> HTTPResponse?
+  private let handler: (HTTPRequest, HTTPResponder) -> Void
+  private var listener: TCPListener?
+  private var connections: [HTTPConnection] = []
+  /// Connections per client, by `ClientKey`; only looked up, never walked.
+  private var clients: [[UInt8]: Int] = [:]
+  private(set) var isDraining = false
+  private var drained: (() -> Void)?
+  private var sweepTimer: TimerID?
+  private var spareBuffer: [UInt8] = []
+  private var spareFields: [HeaderField] = []
+  private var date: (second: UInt64, line: [UInt8]) = (.max, [])
+
+  /// Larger buffers of unusual requests are not kept.
+  private static let spareBytesMax = 2048
 
   /// - Parameters:
   ///   - bodyLimit: asked when the head is there, before the body is read: nil lets
@@ -40,10 +44,165 @@ package final class HTTPServer {
     address: SocketAddress, loop: EventLoop, limits: HTTPLimits,
     bodyLimit: @escaping (_ head: HTTPRequest) -> HTTPResponse?,
     handler: @escaping (HTTPRequest, HTTPResponder) -> Void
-  ) throws(SystemError) { fatalError("stub") }
+  ) throws(SystemError) {
+    self.loop = loop
+    self.limits = limits
+    self.bodyLimit = bodyLimit
+    self.handler = handler
+    // The listener needs a closure over this server, which needs the listener's address.
+    let box = Box()
+    let listener = try TCPListener(
+      address: address, loop: loop, options: TCPConnection.Options()
+    ) { connection in box.server?.accept(connection) }
+    self.listener = listener
+    localAddress = listener.localAddress
+    box.server = self
+  }
+
+  private final class Box {
+    weak var server: HTTPServer?
+  }
 
   /// Stops accepting, answers what is under way with `Connection: close`, then calls `done`
   /// (at the latest after `graceNanoseconds`).
-  package func drain(graceNanoseconds: UInt64, done: @escaping () -> Void) { fatalError("stub") }
-  package func close() { fatalError("stub") }
+  package func drain(graceNanoseconds: UInt64, done: @escaping () -> Void) {
+    guard !isDraining else { return }
+    isDraining = true
+    listener?.close()
+    listener = nil
+    drained = done
+    for connection in connections where connection.isIdle { connection.tcp.closeAfterFlush() }
+    guard !connections.isEmpty else {
+      finishDraining()
+      return
+    }
+    loop.schedule(after: graceNanoseconds) { self.close() }
+  }
+
+  package func close() {
+    listener?.close()
+    listener = nil
+    for connection in connections { connection.tcp.close() }
+    if let sweepTimer { loop.cancel(sweepTimer) }
+    sweepTimer = nil
+    finishDraining()
+  }
+
+  private func finishDraining() {
+    let done = drained
+    drained = nil
+    done?()
+  }
+
+  // MARK: Connections
+
+  private func accept(_ tcp: TCPConnection) {
+    counters.connectionsTotal += 1
+    let key = ClientKey.of(tcp.remoteAddress)
+    let count = clients[key, default: 0]
+    guard connections.count < limits.connectionsMax else {
+      refuse(tcp, .text(503, "too many connections"))
+      return
+    }
+    guard count < limits.connectionsPerClientMax else {
+      refuse(tcp, .text(429, "too many connections from this address"))
+      return
+    }
+    clients[key] = count + 1
+    let connection = HTTPConnection(tcp: tcp, server: self)
+    connection.position = connections.count
+    connections.append(connection)
+    counters.connectionsOpen = connections.count
+    tcp.delegate = connection
+    scheduleSweep()
+  }
+
+  private func refuse(_ tcp: TCPConnection, _ response: HTTPResponse) {
+    counters.refused += 1
+    let date = dateLine
+    tcp.output.withStorage { output in
+      ResponseWriter.writeHead(
+        response, framing: .length(response.body.count), closes: true, date: date,
+        into: &output)
+      output.append(contentsOf: response.body)
+    }
+    tcp.closeAfterFlush()
+  }
+
+  func remove(_ connection: HTTPConnection) {
+    let position = connection.position
+    guard position < connections.count, connections[position] === connection else { return }
+    connections.swapAt(position, connections.count - 1)
+    connections.removeLast()
+    if position < connections.count { connections[position].position = position }
+    counters.connectionsOpen = connections.count
+    let key = ClientKey.of(connection.tcp.remoteAddress)
+    let left = clients[key, default: 1] - 1
+    clients[key] = left > 0 ? left : nil
+    if isDraining && connections.isEmpty { finishDraining() }
+  }
+
+  /// One timer for all connections, and only while there are some.
+  private func scheduleSweep() {
+    guard sweepTimer == nil else { return }
+    sweepTimer = loop.schedule(after: 1_000_000_000) { [weak self] in self?.sweep() }
+  }
+
+  private func sweep() {
+    sweepTimer = nil
+    let now = loop.now
+    for connection in connections { connection.sweep(now, limits) }
+    if !connections.isEmpty { scheduleSweep() }
+  }
+
+  // MARK: Requests
+
+  func handle(_ request: consuming HTTPRequest, _ connection: HTTPConnection, _ sequence: UInt64) {
+    counters.requests += 1
+    let buffer = request.bytes
+    let fields = request.fields
+    handler(request, HTTPResponder(connection: connection, sequence: sequence))
+    if buffer.capacity <= Self.spareBytesMax {
+      spareBuffer = buffer
+      spareFields = fields
+    }
+  }
+
+  /// Gives the parser the buffers of the last request. One that is still held by its handler is
+  /// replaced by a new one of the same size, as it is when there is none.
+  func lendBuffers(to parser: inout RequestParser) {
+    parser.adopt(buffer: &spareBuffer, fields: &spareFields)
+  }
+
+  func takeBuffers(from parser: inout RequestParser) {
+    parser.release(buffer: &spareBuffer, fields: &spareFields)
+  }
+
+  func count(bytesIn: Int) { counters.bytesIn += UInt64(bytesIn) }
+  func count(bytesOut: Int) { counters.bytesOut += UInt64(bytesOut) }
+  func countRefused() { counters.refused += 1 }
+
+  /// The `Date` header, made once a second.
+  var dateLine: [UInt8] {
+    let second = loop.wallClock / 1_000_000_000
+    if second != date.second {
+      var line: [UInt8] = []
+      line.append("Date: ")
+      HTTPDate.append(secondsSince1970: second, to: &line)
+      line.append("\r\n")
+      date = (second, line)
+    }
+    return date.line
+  }
+}
+
+/// What counts as one client: an IPv4 address, or the /64 network of an IPv6 address, since its
+/// holder has all of that.
+enum ClientKey {
+  static func of(_ address: SocketAddress) -> [UInt8] {
+    guard address.ip.count == 16 else { return address.ip }
+    let mapped: [UInt8] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF]
+    if address.ip.starts(with: mapped) { return Array(address.ip[12...]) }
+    return Array(address.ip[..<8])
+  }
 }

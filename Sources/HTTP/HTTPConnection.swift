@@ -1,0 +1,396 @@
+import EventLoop
+
+/// One client connection of the server: bytes to requests, answers in order to bytes.
+///
+/// Happy path: what one turn brought is parsed as far as it goes, each request is handed to the
+/// handler with a responder, and all answers of the turn leave in one write. Parsing pauses while
+/// too many answers are owed or the client does not take them. Failures: a malformed request gets
+/// its error as the last answer; a client that goes away has `onClose` called for what it waited
+/// for.
+final class HTTPConnection: TCPConnectionDelegate {
+  enum Phase {
+    case open
+    /// The last answer is queued; nothing more is read.
+    case finishing
+    /// The last answer is sent; what still arrives is dropped until the client closes.
+    case lingering
+    case closed
+  }
+
+  /// What the connection waits for; each has its own limit in time.
+  private enum Waiting {
+    case request, head, body, answer
+  }
+
+  let tcp: TCPConnection
+  /// Where the server keeps this connection.
+  var position = 0
+  private var server: HTTPServer?
+  private var parser: RequestParser
+  private var answers = AnswerQueue()
+  private(set) var phase = Phase.open
+  private var isProcessing = false
+  private var isReadingPaused = false
+  private var hasReachedEOF = false
+  private var waiting = Waiting.request
+  private var waitingSince: UInt64
+  /// Output that was queued at the last sweep, and since when it has not become less.
+  private var stalled = (bytes: 0, since: UInt64(0))
+  private var lingeredBytes = 0
+  private var hasReleasedBuffers = true
+
+  init(tcp: TCPConnection, server: HTTPServer) {
+    self.tcp = tcp
+    self.server = server
+    parser = RequestParser(limits: server.limits)
+    waitingSince = server.loop.now
+  }
+
+  // MARK: Bytes in
+
+  func connectionDidConnect(_ connection: TCPConnection) {}
+
+  func connectionDidRead(_ connection: TCPConnection) {
+    guard phase == .open else {
+      dropInput()
+      return
+    }
+    process()
+  }
+
+  func connectionDidReachEOF(_ connection: TCPConnection) {
+    hasReachedEOF = true
+    // A client that has sent everything may still wait for plain answers. A long poll cannot tell
+    // that from a client that left, and lets go.
+    let waitsForEver = answers.slots.contains { slot in slot.onClose != nil }
+    if answers.isEmpty || waitsForEver { tcp.closeAfterFlush() }
+    if waitsForEver { finish() }
+  }
+
+  func connectionDidDrain(_ connection: TCPConnection) {
+    if !answers.isEmpty { callOnDrain() }
+    process()
+  }
+
+  func connectionDidClose(_ connection: TCPConnection, error: SystemError?) { finish() }
+
+  /// Parses and dispatches until the input is used up or the client owes us reading.
+  private func process() {
+    guard !isProcessing, phase == .open else { return }
+    isProcessing = true
+    hasReleasedBuffers = false
+    let consumed = parse()
+    server?.count(bytesIn: consumed)
+    // A handler may have closed the connection, and with it the input.
+    if !tcp.isClosed { tcp.input.consume(min(consumed, tcp.input.count)) }
+    isProcessing = false
+    updateReading()
+    updateWaiting()
+  }
+
+  /// The number of bytes used.
+  private func parse() -> Int {
+    guard let server else { return 0 }
+    let queue = tcp.input
+    let bytes = queue.storage
+    let range = queue.readableRange
+    var offset = range.lowerBound
+    if parser.isIdle { server.lendBuffers(to: &parser) }
+    parsing: while phase == .open && mayParse {
+      switch parser.next(bytes, &offset, range.upperBound) {
+      case .needsMore: break parsing
+      case .head: askWhetherBodyIsWanted(server, hasBytes: offset < range.upperBound)
+      case .request:
+        dispatch(server)
+        if phase == .open { server.lendBuffers(to: &parser) }
+      case .fault(let fault):
+        refuse(.text(fault.status, fault.reason.description), lingers: fault.status == 413)
+      }
+    }
+    if parser.isIdle { server.takeBuffers(from: &parser) }
+    return offset - range.lowerBound
+  }
+
+  private var mayParse: Bool {
+    answers.count < (server?.limits.pipelineMax ?? 0) && !tcp.isAboveHighWater
+  }
+
+  private func askWhetherBodyIsWanted(_ server: HTTPServer, hasBytes: Bool) {
+    if let refusal = server.bodyLimit(parser.headOnly(tcp.remoteAddress)) {
+      refuse(refusal, lingers: true)
+      return
+    }
+    // RFC 9110 10.1.1: not needed when the body is on its way already. Not while answers are
+    // owed: it would appear to belong to an earlier request.
+    if parser.expectsContinue && !hasBytes && answers.isEmpty && !parser.isHTTP10 {
+      tcp.output.append("HTTP/1.1 100 Continue\r\n\r\n")
+      tcp.flushAtTurnEnd()
+    }
+  }
+
+  private func dispatch(_ server: HTTPServer) {
+    let closes = !parser.keepsAlive || server.isDraining || hasReachedEOF
+    let slot = AnswerQueue.Slot(
+      closesAfter: closes, isHead: parser.method == .head, isHTTP10: parser.isHTTP10)
+    let sequence = answers.append(slot)
+    waiting = .answer
+    // What follows a request that asked for close is not read (RFC 9112 9.6).
+    if closes { phase = .finishing }
+    server.handle(parser.takeRequest(tcp.remoteAddress), self, sequence)
+  }
+
+  /// The last answer of this connection; the request it belongs to is not read to its end.
+  private func refuse(_ response: HTTPResponse, lingers: Bool) {
+    var slot = AnswerQueue.Slot(isHead: false, isHTTP10: false)
+    slot.closesAfter = true
+    let sequence = answers.append(slot)
+    phase = lingers ? .lingering : .finishing
+    var last = response
+    last.closes = true
+    server?.countRefused()
+    answer(sequence, last)
+  }
+
+  private func dropInput() {
+    lingeredBytes += tcp.input.count
+    tcp.input.removeAll()
+    guard phase == .lingering, let server else { return }
+    if lingeredBytes > server.limits.lingerBytesMax { tcp.closeAfterFlush() }
+  }
+
+  private func updateReading() {
+    guard !tcp.isClosed else { return }
+    let pauses = phase == .open && !mayParse
+    guard pauses != isReadingPaused else { return }
+    isReadingPaused = pauses
+    if pauses { tcp.pauseReading() } else { tcp.resumeReading() }
+  }
+
+  // MARK: Answers
+
+  func isWaiting(_ sequence: UInt64) -> Bool { answers.index(sequence) != nil }
+
+  func onClose(_ sequence: UInt64) -> (() -> Void)? {
+    answers.index(sequence).flatMap { index in answers[index].onClose }
+  }
+
+  func setOnClose(_ sequence: UInt64, _ body: (() -> Void)?) {
+    guard let index = answers.index(sequence) else { return }
+    answers[index].onClose = body
+  }
+
+  func onDrain(_ sequence: UInt64) -> (() -> Void)? {
+    answers.index(sequence).flatMap { index in answers[index].onDrain }
+  }
+
+  func setOnDrain(_ sequence: UInt64, _ body: (() -> Void)?) {
+    guard let index = answers.index(sequence) else { return }
+    answers[index].onDrain = body
+  }
+
+  func answer(_ sequence: UInt64, _ response: HTTPResponse) {
+    guard let index = answers.index(sequence), let server else { return }
+    let isFront = index == 0
+    let closes = noteClosing(index, response)
+    let hidesBody = answers[index].isHead || ResponseWriter.hasNoBody(response.status)
+    let date = server.dateLine
+    append(index) { output in
+      ResponseWriter.writeHead(
+        response, framing: .length(response.body.count), closes: closes, date: date,
+        into: &output)
+      if !hidesBody { output.append(contentsOf: response.body) }
+    }
+    answers[index].isComplete = true
+    if isFront { advance() }
+  }
+
+  func begin(_ sequence: UInt64, _ head: HTTPResponse) {
+    guard let index = answers.index(sequence), let server else { return }
+    let isChunked = !answers[index].isHTTP10
+    if !isChunked { answers[index].closesAfter = true }
+    let closes = noteClosing(index, head)
+    answers[index].isStreaming = true
+    answers[index].isChunked = isChunked
+    answers[index].hidesBody = answers[index].isHead || ResponseWriter.hasNoBody(head.status)
+    let date = server.dateLine
+    append(index) { output in
+      ResponseWriter.writeHead(
+        head, framing: isChunked ? .chunked : .untilClose, closes: closes, date: date,
+        into: &output)
+    }
+    if !head.body.isEmpty { _ = write(sequence, head.body) }
+  }
+
+  func write(_ sequence: UInt64, _ bytes: [UInt8]) -> Bool {
+    guard let index = answers.index(sequence) else { return true }
+    if !answers[index].hidesBody {
+      let isChunked = answers[index].isChunked
+      append(index) { output in
+        if isChunked {
+          ResponseWriter.writeChunk(bytes, into: &output)
+        } else {
+          output.append(contentsOf: bytes)
+        }
+      }
+    }
+    let isFull = index == 0 ? tcp.isAboveHighWater : answers[index].waiting.count > 64 << 10
+    if isFull { answers[index].owesDrain = true }
+    return !isFull
+  }
+
+  func end(_ sequence: UInt64) {
+    guard let index = answers.index(sequence) else { return }
+    if answers[index].isChunked && !answers[index].hidesBody {
+      append(index) { output in ResponseWriter.writeLastChunk(into: &output) }
+    }
+    answers[index].isComplete = true
+    if index == 0 { advance() }
+  }
+
+  /// A streamed answer that will not be ended: only closing tells the client.
+  func abandon(_ sequence: UInt64) {
+    if answers.index(sequence) != nil { tcp.close() }
+  }
+
+  private func noteClosing(_ index: Int, _ response: HTTPResponse) -> Bool {
+    if response.closes || server?.isDraining == true { answers[index].closesAfter = true }
+    return answers[index].closesAfter
+  }
+
+  /// Into the connection's output for the front answer, else into the slot.
+  @inline(__always)
+  private func append(_ index: Int, _ body: (inout [UInt8]) -> Void) {
+    let added: Int
+    if index == 0 {
+      added = tcp.output.withStorage { output in Self.append(to: &output, body) }
+      tcp.flushAtTurnEnd()
+    } else {
+      added = Self.append(to: &answers[index].waiting, body)
+    }
+    server?.count(bytesOut: added)
+  }
+
+  /// The number of bytes that `body` appended.
+  @inline(__always)
+  private static func append(to output: inout [UInt8], _ body: (inout [UInt8]) -> Void) -> Int {
+    let before = output.count
+    body(&output)
+    return output.count - before
+  }
+
+  /// The front answer is complete: removes it and moves up those behind it.
+  private func advance() {
+    while !answers.isEmpty && answers[0].isComplete {
+      let closes = answers[0].closesAfter
+      answers.removeFront()
+      if closes {
+        closeAfterLastAnswer()
+        return
+      }
+      guard !answers.isEmpty, !answers[0].waiting.isEmpty else { continue }
+      tcp.output.append(answers[0].waiting)
+      answers[0].waiting = []
+      tcp.flushAtTurnEnd()
+    }
+    if !answers.isEmpty && !tcp.isAboveHighWater { callOnDrain() }
+    if answers.isEmpty && hasReachedEOF {
+      tcp.closeAfterFlush()
+    } else if !isProcessing {
+      process()
+    }
+  }
+
+  private func callOnDrain() {
+    guard answers[0].owesDrain else { return }
+    answers[0].owesDrain = false
+    let onDrain = answers[0].onDrain
+    onDrain?()
+  }
+
+  private func closeAfterLastAnswer() {
+    releaseAnswers()
+    if phase == .lingering && !hasReachedEOF {
+      waitingSince = server?.loop.now ?? 0
+    } else {
+      phase = .finishing
+      tcp.closeAfterFlush()
+    }
+  }
+
+  // MARK: Time and end
+
+  private func updateWaiting() {
+    guard phase == .open, let server else { return }
+    let next: Waiting
+    if !answers.isEmpty {
+      next = .answer
+    } else if parser.isInBody {
+      next = .body
+    } else {
+      next = parser.isIdle && tcp.input.isEmpty ? .request : .head
+    }
+    guard next != waiting else { return }
+    waiting = next
+    waitingSince = server.loop.now
+  }
+
+  /// Called about once a second.
+  func sweep(_ now: UInt64, _ limits: HTTPLimits) {
+    guard phase != .closed else { return }
+    checkStall(now, limits)
+    let seconds = Int(clamping: (now - min(waitingSince, now)) / 1_000_000_000)
+    switch (phase, waiting) {
+    case (.lingering, _):
+      if answers.isEmpty && seconds >= limits.lingerSeconds { tcp.closeAfterFlush() }
+    case (.open, .request):
+      if seconds >= limits.idleSeconds { tcp.closeAfterFlush() }
+    case (.open, .head):
+      if seconds >= limits.headerSeconds {
+        refuse(.text(408, "request headers took too long"), lingers: false)
+      }
+    case (.open, .body):
+      let allowed = seconds - limits.bodyGraceSeconds
+      if allowed > 0 && parser.bodyBytesReceived / limits.bodyBytesPerSecondMin < allowed {
+        refuse(.text(408, "request body took too long"), lingers: false)
+      }
+    default: break
+    }
+    releaseBuffers()
+  }
+
+  private func checkStall(_ now: UInt64, _ limits: HTTPLimits) {
+    let bytes = tcp.output.count
+    if bytes == 0 || bytes < stalled.bytes || stalled.bytes == 0 { stalled.since = now }
+    stalled.bytes = bytes
+    if bytes > 0 && (now - stalled.since) / 1_000_000_000 >= UInt64(limits.stallSeconds) {
+      tcp.close()
+    }
+  }
+
+  /// Ten thousand parked long polls must not hold ten thousand pairs of buffers. Done by the sweep,
+  /// so that a busy connection keeps its own.
+  private func releaseBuffers() {
+    guard !hasReleasedBuffers, phase == .open, waiting == .request || waiting == .answer else {
+      return
+    }
+    guard tcp.input.isEmpty && tcp.output.isEmpty else { return }
+    tcp.input = ByteQueue()
+    tcp.output = ByteQueue()
+    hasReleasedBuffers = true
+  }
+
+  var isIdle: Bool { answers.isEmpty && parser.isIdle && tcp.input.isEmpty }
+
+  private func finish() {
+    guard phase != .closed else { return }
+    phase = .closed
+    let server = server
+    self.server = nil
+    releaseAnswers()
+    server?.remove(self)
+  }
+
+  private func releaseAnswers() {
+    for slot in answers.takeAll() { slot.onClose?() }
+  }
+}

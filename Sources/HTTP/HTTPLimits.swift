@@ -1,0 +1,24 @@
+package struct HTTPLimits: Sendable {
+  package var requestLineBytesMax = 8 << 10
+  package var headerBytesMax = 16 << 10
+  package var headerCountMax = 100
+  /// Bodies above this are refused with 413 and the connection is closed; a handler may have a
+  /// smaller limit of its own (`bodyLimit`).
+  package var bodyBytesMax = 64 << 20
+  package var connectionsMax = 8192
+  package var connectionsPerClientMax = 4096
+  /// Requests of one connection that may wait for answers at a time.
+  package var pipelineMax = 128
+  package var idleSeconds = 300
+  package var headerSeconds = 20
+  /// A body must arrive at least this fast, in bytes per second, after a grace period.
+  package var bodyBytesPerSecondMin = 1024
+  package var bodyGraceSeconds = 10
+  /// A client that takes nothing of a waiting answer for this long is cut off.
+  package var stallSeconds = 60
+  /// After a refused body: how long and how much of it is read and dropped, so that the client sees
+  /// the answer before the connection ends.
+  package var lingerSeconds = 2
+  package var lingerBytesMax = 8 << 20
+  package init() {}
+}
