@@ -12,6 +12,9 @@ struct ConfigurationField: Sendable {
 }
 
 extension NodeConfiguration {
+  /// The paths that may be given on the command line, such as `ports.http`.
+  package static var flagPaths: [String] { fields.map(\.path) }
+
   /// Every key there is. A key that is not here is reported as unknown.
   static let fields: [ConfigurationField] = [
     text("node_name") { $0.nodeName = $1 },
