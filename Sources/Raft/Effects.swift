@@ -77,10 +77,31 @@ public struct Effects: Sendable {
   public var snapshotChunks: [ReceivedChunk] = []
   /// The log was cut: entries through this index may be deleted on disk.
   public var compactedThrough: LogIndex?
+  /// A snapshot through this index took the place of the whole log, on disk too: before anything
+  /// in `append` is written, the log must be emptied so that its next entry is the one after it.
+  public var logResetAfter: LogIndex?
   public var membership: MembershipResult?
   public var events: [RaftEvent] = []
 
   public init() {}
+
+  /// Empties all of it and keeps the buffers.
+  public mutating func removeAll() {
+    hardState = nil
+    hardStateMustSync = false
+    append.removeAll(keepingCapacity: true)
+    send.removeAll(keepingCapacity: true)
+    sendAfterSync.removeAll(keepingCapacity: true)
+    committedThrough = nil
+    proposal = nil
+    reads.removeAll(keepingCapacity: true)
+    snapshotReads.removeAll(keepingCapacity: true)
+    snapshotChunks.removeAll(keepingCapacity: true)
+    compactedThrough = nil
+    logResetAfter = nil
+    membership = nil
+    events.removeAll(keepingCapacity: true)
+  }
 }
 
 public struct Envelope: Equatable, Sendable {

@@ -17,6 +17,25 @@ public enum Message: Equatable, Sendable {
   case readIndexReply(ReadIndexReply)
 }
 
+extension Message {
+  /// The sender's term, or the term it asks for.
+  public var term: Term {
+    switch self {
+    case .voteRequest(let m): m.term
+    case .voteReply(let m): m.term
+    case .append(let m): m.term
+    case .appendReply(let m): m.term
+    case .heartbeat(let m): m.term
+    case .heartbeatReply(let m): m.term
+    case .snapshotChunk(let m): m.term
+    case .snapshotReply(let m): m.term
+    case .timeoutNow(let m): m.term
+    case .readIndex(let m): m.term
+    case .readIndexReply(let m): m.term
+    }
+  }
+}
+
 /// RequestVote, and PreVote when `isPreVote` (dissertation 9.6: the term asked for is not taken).
 public struct VoteRequest: Equatable, Sendable {
   public var term: Term

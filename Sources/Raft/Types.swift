@@ -13,7 +13,8 @@ public struct Term: Hashable, Comparable, Sendable, CustomStringConvertible {
   public init(_ value: UInt64) { self.value = value }
   public static let zero = Term(0)
   public static func < (a: Term, b: Term) -> Bool { a.value < b.value }
-  public var next: Term { Term(value + 1) }
+  /// The greatest term stays what it is: such a number never comes from an election.
+  public var next: Term { Term(value == .max ? value : value + 1) }
   public var description: String { String(value) }
 }
 
@@ -23,7 +24,8 @@ public struct LogIndex: Hashable, Comparable, Sendable, CustomStringConvertible 
   public init(_ value: UInt64) { self.value = value }
   public static let zero = LogIndex(0)
   public static func < (a: LogIndex, b: LogIndex) -> Bool { a.value < b.value }
-  public var next: LogIndex { LogIndex(value + 1) }
+  /// The greatest index stays what it is: no log is that long.
+  public var next: LogIndex { LogIndex(value == .max ? value : value + 1) }
   /// The position before this one; 0 stays 0.
   public var previous: LogIndex { LogIndex(value == 0 ? 0 : value - 1) }
   public var description: String { String(value) }

@@ -22,5 +22,24 @@ public struct RaftOptions: Equatable, Sendable {
   public var caughtUpEntries: UInt64 = 1_000
   /// Campaign delay by rank: higher priority campaigns earlier. 0 = never campaign.
   public var electionPriority: UInt8 = 1
+  /// Batches of reads that wait for a round, or for the leader's answer; more are refused.
+  public var pendingReadsMax = 4096
   public init() {}
+
+  /// What the core works with: values that would make no sense are moved to the nearest that do.
+  var clamped: RaftOptions {
+    var result = self
+    result.heartbeatTicks = max(1, heartbeatTicks)
+    result.electionTicks = max(2, electionTicks)
+    result.stallTicks = max(1, stallTicks)
+    result.appendEntriesMax = max(1, appendEntriesMax)
+    result.appendBytesMax = max(1, appendBytesMax)
+    result.inflightMessagesMax = max(1, inflightMessagesMax)
+    result.inflightBytesMax = max(1, inflightBytesMax)
+    result.uncommittedBytesMax = max(0, uncommittedBytesMax)
+    result.trailingBytes = max(0, trailingBytes)
+    result.snapshotChunkBytes = max(1, snapshotChunkBytes)
+    result.pendingReadsMax = max(1, pendingReadsMax)
+    return result
+  }
 }

@@ -1,0 +1,96 @@
+/// Linearizable reads without the log: ReadIndex (dissertation 6.4).
+///
+/// Happy path: the leader notes its commit index, a round of heartbeats proves that it still
+/// leads, and the read may be served once that index is applied. A follower asks its leader.
+/// A read that cannot be confirmed is answered with nil, never left open.
+extension RaftCore {
+  mutating func read(_ id: ReadID, into effects: inout Effects) {
+    if role == .leader {
+      return enqueue(ReadQueue.Request(origin: self.id, id: id), into: &effects)
+    }
+    guard role == .follower, let leader, !brokenLinks.contains(leader),
+      forwardedReads.count < options.pendingReadsMax
+    else {
+      effects.reads.append(ReadResult(id: id, index: nil))
+      return
+    }
+    let request = ReadIndexRequest(term: term, id: forwardedReads.add(id))
+    effects.send.append(Envelope(to: leader, message: .readIndex(request)))
+  }
+
+  // MARK: The leader
+
+  mutating func receiveReadIndex(
+    _ request: ReadIndexRequest, from: NodeID, into effects: inout Effects
+  ) {
+    let read = ReadQueue.Request(origin: from, id: request.id)
+    guard role == .leader else { return answer(read, index: nil, into: &effects) }
+    enqueue(read, into: &effects)
+  }
+
+  private mutating func enqueue(_ request: ReadQueue.Request, into effects: inout Effects) {
+    guard reads.count < options.pendingReadsMax else {
+      return answer(request, index: nil, into: &effects)
+    }
+    reads.add(request)
+    startReadRound(into: &effects)
+  }
+
+  /// Starts a round if reads wait and none is in flight. A leader knows what is committed only
+  /// once an entry of its own term is.
+  mutating func startReadRound(into effects: inout Effects) {
+    guard isEstablishedLeader, !reads.isRoundInFlight, !reads.waiting.isEmpty else { return }
+    reads.startRound(commitIndex: commitIndex)
+    leading.isRoundDue = true
+    confirmReadRound(into: &effects)
+  }
+
+  mutating func confirmReadRound(into effects: inout Effects) {
+    guard reads.isRoundInFlight else { return }
+    let isConfirmed = Quorum.holds(configuration) { voter in
+      voter == id || (peer(voter)?.confirmedRound ?? 0) >= reads.round
+    }
+    guard isConfirmed else { return }
+    let index = reads.roundIndex
+    for request in reads.finishRound() { answer(request, index: index, into: &effects) }
+    startReadRound(into: &effects)
+  }
+
+  func answer(_ request: ReadQueue.Request, index: LogIndex?, into effects: inout Effects) {
+    guard request.origin != id else {
+      effects.reads.append(ReadResult(id: request.id, index: index))
+      return
+    }
+    let reply = ReadIndexReply(term: term, id: request.id, index: index)
+    effects.send.append(Envelope(to: request.origin, message: .readIndexReply(reply)))
+  }
+
+  // MARK: The follower
+
+  mutating func receiveReadIndexReply(
+    _ reply: ReadIndexReply, from: NodeID, into effects: inout Effects
+  ) {
+    guard from == leader, let id = forwardedReads.take(reply.id) else { return }
+    effects.reads.append(ReadResult(id: id, index: reply.index))
+  }
+
+  /// Lost questions are asked again, and given up in the end.
+  mutating func tickForwardedReads(into effects: inout Effects) {
+    guard forwardedReads.count > 0, let leader else { return }
+    forwardedReads.tick()
+    for read in forwardedReads.expired(after: 2 * options.electionTicks) {
+      effects.reads.append(ReadResult(id: read, index: nil))
+    }
+    for read in forwardedReads.pending where read.ticks % (2 * options.heartbeatTicks) == 0 {
+      let request = ReadIndexRequest(term: term, id: read.wireID)
+      effects.send.append(Envelope(to: leader, message: .readIndex(request)))
+    }
+  }
+
+  mutating func refuseForwardedReads(into effects: inout Effects) {
+    guard forwardedReads.count > 0 else { return }
+    for read in forwardedReads.removeAll() {
+      effects.reads.append(ReadResult(id: read, index: nil))
+    }
+  }
+}
