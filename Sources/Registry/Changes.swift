@@ -29,7 +29,24 @@ package struct ChangeSet: Equatable, Sendable {
   package var agentWorkChanged = false
   /// Sessions created or destroyed, for the leader's deadlines.
   package var sessionsChanged = false
+  /// Members of `topics`, to find duplicates; never iterated.
+  private var seen: Set<Topic> = []
   package init() {}
+
+  mutating func insert(_ topic: Topic) {
+    if seen.insert(topic).inserted { topics.append(topic) }
+  }
+
+  /// Adds what another one holds.
+  mutating func merge(_ other: ChangeSet) {
+    keys.append(contentsOf: other.keys)
+    deletedPrefixes.append(contentsOf: other.deletedPrefixes)
+    for topic in other.topics { insert(topic) }
+    everything = everything || other.everything
+    agentWorkChanged = agentWorkChanged || other.agentWorkChanged
+    sessionsChanged = sessionsChanged || other.sessionsChanged
+  }
+
   package var isEmpty: Bool {
     keys.isEmpty && deletedPrefixes.isEmpty && topics.isEmpty && !everything && !agentWorkChanged
       && !sessionsChanged

@@ -164,9 +164,4 @@ package struct CommandEnvelope: Equatable, Sendable {
     self.requestID = requestID
     self.command = command
   }
-
-  /// Version byte first, then the time at a fixed place (`stamp` overwrites it). STUB.
-  package func encoded() -> [UInt8] { fatalError("stub") }
-  /// Sets the time in encoded bytes without decoding them; nothing happens if they are too short.
-  package static func stamp(_ bytes: inout [UInt8], time: UInt64) { fatalError("stub") }
 }

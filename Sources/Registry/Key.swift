@@ -3,6 +3,120 @@ package struct Key: Hashable, Comparable, Sendable {
   package let bytes: [UInt8]
   package init(_ bytes: [UInt8]) { self.bytes = bytes }
   package init(_ text: String) { bytes = Array(text.utf8) }
-  package static func < (a: Key, b: Key) -> Bool { a.bytes.lexicographicallyPrecedes(b.bytes) }
+
+  /// A name as the catalog looks it up: without case.
+  package init(folding name: String) { bytes = Array(foldedName(name).utf8) }
+
+  /// A node id as it is looked up: hexadecimal digits without case and hyphens.
+  init(nodeID text: String) {
+    bytes = foldedName(text).utf8.filter { $0 != UInt8(ascii: "-") }
+  }
+
+  package static func < (a: Key, b: Key) -> Bool {
+    let shared = min(a.bytes.count, b.bytes.count)
+    for i in 0..<shared {
+      let x = a.bytes[i]
+      let y = b.bytes[i]
+      if x != y { return x < y }
+    }
+    return a.bytes.count < b.bytes.count
+  }
+
   package func hasPrefix(_ prefix: Key) -> Bool { bytes.starts(with: prefix.bytes) }
+
+  /// As text for messages; bytes that are not UTF-8 are replaced.
+  package var text: String { String(decoding: bytes, as: UTF8.self) }
+
+  static let empty = Key([UInt8]())
+}
+
+/// The lower-cased form under which the catalog finds names of nodes, services and checks; the
+/// spelling given is kept in the records.
+package func foldedName(_ name: String) -> String {
+  let isFolded = name.utf8.allSatisfy { byte in
+    byte < 0x80 && !(UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte)
+  }
+  return isFolded ? name : name.lowercased()
+}
+
+/// A text in double quotes with the usual escapes, as Go's `%q` writes it.
+package func quoted(_ text: String) -> String {
+  var result = "\""
+  for scalar in text.unicodeScalars {
+    switch scalar {
+    case "\"": result += "\\\""
+    case "\\": result += "\\\\"
+    case "\n": result += "\\n"
+    case "\r": result += "\\r"
+    case "\t": result += "\\t"
+    default: result.unicodeScalars.append(scalar)
+    }
+  }
+  return result + "\""
+}
+
+/// Key of a table by node and id, ordered by the first part.
+struct Pair: Hashable, Comparable, Sendable {
+  let first: Key
+  let second: Key
+  init(_ first: Key, _ second: Key) {
+    self.first = first
+    self.second = second
+  }
+  static func < (a: Pair, b: Pair) -> Bool {
+    a.first == b.first ? a.second < b.second : a.first < b.first
+  }
+}
+
+/// Key of a secondary index: two things it is looked up by, then what makes it unique.
+struct Triple: Hashable, Comparable, Sendable {
+  let first: Key
+  let second: Key
+  let third: Key
+  init(_ first: Key, _ second: Key, _ third: Key) {
+    self.first = first
+    self.second = second
+    self.third = third
+  }
+  static func < (a: Triple, b: Triple) -> Bool {
+    if a.first != b.first { return a.first < b.first }
+    return a.second == b.second ? a.third < b.third : a.second < b.second
+  }
+}
+
+/// The value of a table that is only a set.
+struct Present: Sendable {}
+
+extension Tree {
+  /// The keys that `body` accepts, from `lower` on to the first that it does not.
+  func keys(from lower: K, while body: (K) -> Bool) -> [K] {
+    var result: [K] = []
+    forEach(from: lower) { key, _ in
+      guard body(key) else { return false }
+      result.append(key)
+      return true
+    }
+    return result
+  }
+}
+
+extension Tree where K == Pair {
+  /// Every entry whose first part is `first`.
+  func forEach(first: Key, _ body: (Pair, V) -> Bool) {
+    forEach(from: Pair(first, .empty)) { key, value in
+      key.first == first && body(key, value)
+    }
+  }
+}
+
+extension Tree where K == Triple {
+  func forEach(first: Key, _ body: (Triple) -> Bool) {
+    forEach(from: Triple(first, .empty, .empty)) { key, _ in key.first == first && body(key) }
+  }
+
+  func forEach(first: Key, second: Key, _ body: (Triple) -> Bool) {
+    forEach(from: Triple(first, second, .empty)) { key, _ in
+      key.first == first && key.second == second && body(key)
+    }
+  }
 }

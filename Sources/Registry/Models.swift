@@ -1,24 +1,20 @@
-/// Sixteen bytes, shown as a lower-case UUID: session ids, request ids.
-package struct UniqueID: Hashable, Comparable, Sendable, CustomStringConvertible {
-  package let high: UInt64
-  package let low: UInt64
-  package init(high: UInt64, low: UInt64) {
-    self.high = high
-    self.low = low
-  }
-  /// The 36-character form, either case. Nil when it is not one. STUB.
-  package init?(parsing text: String) { fatalError("stub") }
-  package static func < (a: UniqueID, b: UniqueID) -> Bool { (a.high, a.low) < (b.high, b.low) }
-  /// STUB.
-  package var description: String { fatalError("stub") }
-}
-
 /// A string map in the order of its keys (bytewise): replicated state iterates no `Dictionary`.
 package struct StringMap: Equatable, Sendable {
   /// Sorted by name, without duplicates.
   package private(set) var pairs: [StringPair]
   /// Later duplicates win.
-  package init(_ pairs: [StringPair] = []) { self.pairs = pairs }
+  package init(_ pairs: [StringPair] = []) {
+    self.pairs = []
+    self.pairs.reserveCapacity(pairs.count)
+    // `sorted` is stable, so of two equal names the later one stands behind.
+    let sorted = pairs.sorted { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
+    for pair in sorted {
+      if let last = self.pairs.last, last.name.utf8.elementsEqual(pair.name.utf8) {
+        self.pairs.removeLast()
+      }
+      self.pairs.append(pair)
+    }
+  }
   package subscript(name: String) -> String? { pairs.first { $0.name == name }?.value }
 }
 

@@ -1,5 +1,3 @@
-package import Wire
-
 /// What the proposer gets. Encodable: it travels to the node that forwarded the command, and the
 /// request-id table keeps it.
 package enum Outcome: Equatable, Sendable {
@@ -9,14 +7,9 @@ package enum Outcome: Equatable, Sendable {
   /// Refused by the state machine; the text is Consul's.
   case refused(Refusal)
   case transaction(TransactionOutcome)
-
-  /// STUB.
-  package func encode(into writer: inout Writer) { fatalError("stub") }
-  /// STUB.
-  package init(from reader: inout Reader) throws(WireError) { fatalError("stub") }
 }
 
-package struct Refusal: Equatable, Sendable {
+package struct Refusal: Error, Equatable, Sendable {
   /// HTTP status it is answered with.
   package var status: UInt16
   package var text: String

@@ -1,0 +1,196 @@
+package import Wire
+
+/// The bytes of a command in the log:
+///
+///     version 1 (u8) · time (u64) · has request id (flag) · [request id (16 bytes)] · tag (u8) · body
+///
+/// Decoding is strict: an unknown version or tag, a count beyond the end and bytes left over are
+/// errors, the same on every node. Nothing here nests, so nothing recurses.
+extension CommandEnvelope {
+  static var version: UInt8 { 1 }
+  static var timeOffset: Int { 1 }
+
+  package func encoded() -> [UInt8] {
+    var writer = Writer(reserving: 64)
+    if case .kvSet(let set) = command {
+      writer = Writer(reserving: 64 + set.key.bytes.count + set.value.count)
+    }
+    writer.u8(Self.version)
+    writer.u64(time)
+    writer.optional(requestID) { $0.uniqueID($1) }
+    command.encode(into: &writer)
+    return writer.bytes
+  }
+
+  /// Sets the time in encoded bytes without decoding them; nothing happens if they are too short.
+  package static func stamp(_ bytes: inout [UInt8], time: UInt64) {
+    guard bytes.count >= timeOffset + 8 else { return }
+    for i in 0..<8 {
+      bytes[timeOffset + i] = UInt8(truncatingIfNeeded: time >> UInt64(8 * i))
+    }
+  }
+
+  /// What stands before the command.
+  struct Header {
+    let time: UInt64
+    let requestID: UniqueID?
+
+    init(from reader: inout Reader) throws(WireError) {
+      let version = try reader.u8()
+      guard version == CommandEnvelope.version else { throw .unknownTag(UInt64(version)) }
+      time = try reader.u64()
+      requestID = try reader.optionalID()
+    }
+  }
+
+  package init(decoding bytes: [UInt8]) throws(WireError) {
+    var reader = Reader(bytes)
+    let header = try Header(from: &reader)
+    let command = try Command(tag: try CommandTag(from: &reader), from: &reader)
+    try reader.finish()
+    self.init(time: header.time, requestID: header.requestID, command: command)
+  }
+}
+
+/// Fixed for ever: they are in logs on disk. A new command takes the next number.
+enum CommandTag: UInt8 {
+  case kvSet = 1
+  case kvDelete, kvDeleteTree, register, deregister, agentRegister, agentDeregister
+  case agentCheckRegister, agentCheckDeregister, checkUpdate, maintenance, hostJoin, hostDown
+  case hostLeave, sessionCreate, sessionDestroy, transaction, reapTombstones
+
+  init(from reader: inout Reader) throws(WireError) {
+    let byte = try reader.u8()
+    guard let tag = CommandTag(rawValue: byte) else { throw .unknownTag(UInt64(byte)) }
+    self = tag
+  }
+}
+
+extension Command {
+  var tag: CommandTag {
+    switch self {
+    case .kvSet: .kvSet
+    case .kvDelete: .kvDelete
+    case .kvDeleteTree: .kvDeleteTree
+    case .register: .register
+    case .deregister: .deregister
+    case .agentRegister: .agentRegister
+    case .agentDeregister: .agentDeregister
+    case .agentCheckRegister: .agentCheckRegister
+    case .agentCheckDeregister: .agentCheckDeregister
+    case .checkUpdate: .checkUpdate
+    case .maintenance: .maintenance
+    case .hostJoin: .hostJoin
+    case .hostDown: .hostDown
+    case .hostLeave: .hostLeave
+    case .sessionCreate: .sessionCreate
+    case .sessionDestroy: .sessionDestroy
+    case .transaction: .transaction
+    case .reapTombstones: .reapTombstones
+    }
+  }
+
+  func encode(into writer: inout Writer) {
+    writer.u8(tag.rawValue)
+    switch self {
+    case .kvSet(let set): set.encode(into: &writer)
+    case .kvDelete(let key, let cas):
+      writer.key(key)
+      writer.optional(cas) { $0.varint($1) }
+    case .kvDeleteTree(let prefix): writer.key(prefix)
+    case .register(let registration): registration.encode(into: &writer)
+    case .deregister(let node, let serviceID, let checkID):
+      for text in [node, serviceID, checkID] { writer.text(text) }
+    case .agentRegister(let registration): registration.encode(into: &writer)
+    case .agentDeregister(let serviceID, let onlyIf):
+      writer.text(serviceID)
+      writer.optional(onlyIf) { writer, condition in
+        writer.text(condition.checkID)
+        writer.varint(condition.modifyIndex)
+      }
+    case .agentCheckRegister(let check, let host):
+      check.encode(into: &writer)
+      writer.text(host)
+    case .agentCheckDeregister(let checkID, let host):
+      writer.text(checkID)
+      writer.text(host)
+    case .checkUpdate(let update): update.encode(into: &writer)
+    case .maintenance(let host, let serviceID, let enable, let reason):
+      writer.text(host)
+      writer.text(serviceID)
+      writer.flag(enable)
+      writer.text(reason)
+    case .hostJoin(let host):
+      host.node.encode(into: &writer)
+      writer.int(host.port)
+    case .hostDown(let host, let liveHosts), .hostLeave(let host, let liveHosts):
+      writer.text(host)
+      writer.texts(liveHosts)
+    case .sessionCreate(let session): session.encode(into: &writer)
+    case .sessionDestroy(let id): writer.uniqueID(id)
+    case .transaction(let operations): writer.list(operations) { $1.encode(into: &$0) }
+    case .reapTombstones(let through): writer.varint(through)
+    }
+  }
+
+  init(tag: CommandTag, from reader: inout Reader) throws(WireError) {
+    switch tag {
+    case .kvSet: self = .kvSet(try KVSet(from: &reader))
+    case .kvDelete:
+      let key = try reader.key()
+      let cas = try reader.optional { (reader) throws(WireError) in try reader.varint() }
+      self = .kvDelete(key: key, cas: cas)
+    case .kvDeleteTree: self = .kvDeleteTree(prefix: try reader.key())
+    case .sessionCreate: self = .sessionCreate(try SessionRecord(from: &reader))
+    case .sessionDestroy: self = .sessionDestroy(try reader.uniqueID())
+    case .transaction:
+      self = .transaction(
+        try reader.list { (reader) throws(WireError) in try TransactionOperation(from: &reader) })
+    case .reapTombstones: self = .reapTombstones(through: try reader.varint())
+    default: self = try Command.catalog(tag: tag, from: &reader)
+    }
+  }
+
+  private static func catalog(
+    tag: CommandTag, from reader: inout Reader
+  ) throws(WireError) -> Command {
+    switch tag {
+    case .register: return .register(try Registration(from: &reader))
+    case .deregister:
+      let node = try reader.text()
+      let serviceID = try reader.text()
+      return .deregister(node: node, serviceID: serviceID, checkID: try reader.text())
+    case .agentRegister: return .agentRegister(try AgentRegistration(from: &reader))
+    case .agentDeregister:
+      let serviceID = try reader.text()
+      let onlyIf = try reader.optional { (reader) throws(WireError) in
+        let checkID = try reader.text()
+        return CheckUnchanged(checkID: checkID, modifyIndex: try reader.varint())
+      }
+      return .agentDeregister(serviceID: serviceID, onlyIf: onlyIf)
+    case .agentCheckRegister:
+      let check = try CheckRecord(from: &reader)
+      return .agentCheckRegister(check, host: try reader.text())
+    case .agentCheckDeregister:
+      let checkID = try reader.text()
+      return .agentCheckDeregister(checkID: checkID, host: try reader.text())
+    case .checkUpdate: return .checkUpdate(try CheckUpdate(from: &reader))
+    case .maintenance:
+      let host = try reader.text()
+      let serviceID = try reader.text()
+      let enable = try reader.flag()
+      return .maintenance(
+        host: host, serviceID: serviceID, enable: enable, reason: try reader.text())
+    case .hostJoin:
+      let node = try NodeRecord(from: &reader)
+      return .hostJoin(HostRegistration(node: node, port: try reader.int()))
+    case .hostDown:
+      let host = try reader.text()
+      return .hostDown(host: host, liveHosts: try reader.texts())
+    case .hostLeave:
+      let host = try reader.text()
+      return .hostLeave(host: host, liveHosts: try reader.texts())
+    default: throw .unknownTag(UInt64(tag.rawValue))
+    }
+  }
+}
