@@ -1,64 +1,388 @@
-/// What a connection tells its owner; always on the loop's thread. STUB.
+internal import Basics
+internal import CRoost
+internal import Glibc
+
+/// What a connection tells its owner; always on the loop's thread.
 package protocol TCPConnectionDelegate: AnyObject {
   func connectionDidConnect(_ connection: TCPConnection)
   /// New bytes are in `connection.input`; consume what is complete.
   func connectionDidRead(_ connection: TCPConnection)
-  /// The peer closed its sending side; nothing more will be read.
+  /// The peer closed its sending side; nothing more will be read. The owner closes the connection
+  /// when it has nothing left to send.
   func connectionDidReachEOF(_ connection: TCPConnection)
   /// Output fell below the low-water mark after it had been above the high-water mark.
   func connectionDidDrain(_ connection: TCPConnection)
-  /// The last call. `error` is nil for a close asked for by this side.
+  /// The last call, also from within `close`. `error` is nil for a close asked for by this side.
   func connectionDidClose(_ connection: TCPConnection, error: SystemError?)
 }
 
+/// What carries a connection's bytes: the place where TLS goes.
+package enum Transport: Sendable {
+  case plain
+}
+
 /// One TCP connection with an input queue and an output queue. Output is written at the end of the
-/// turn, in one system call where possible. The place where TLS goes is `Transport`.
-package final class TCPConnection {
+/// turn, in one system call where possible.
+///
+/// Reading goes on while `input` holds less than `inputBytesMax`. An owner that leaves it full and
+/// consumes later calls `resumeReading` then. Every method may be called from within a callback;
+/// after `close` no callback comes but `connectionDidClose`, before `close` returns. The owner
+/// holds the connection: when nobody does it is closed without a word (`closeAfterFlush` excepted,
+/// which holds it until it is done).
+package final class TCPConnection: PollHandler {
   package struct Options: Sendable {
     package var noDelay = true
     package var inputBytesMax = 1 << 20
     package var outputHighWater = 1 << 20
     package var outputLowWater = 256 << 10
+    /// `closeAfterFlush` gives up when the peer has not taken the output by then.
+    package var flushNanosecondsMax: UInt64 = 10_000_000_000
+    /// How long `closeAfterFlush` waits for the peer's own close, so that no reset overtakes what
+    /// was written last.
+    package var lingerNanoseconds: UInt64 = 1_000_000_000
+    package var transport = Transport.plain
     package init() {}
+  }
+
+  private enum Phase {
+    case connecting
+    case open
+    /// Everything is written and the sending side shut; input is thrown away until the peer closes.
+    case lingering
+    case closed
   }
 
   package weak var delegate: (any TCPConnectionDelegate)?
   package let remoteAddress: SocketAddress
   /// For the owner's use.
   package var tag: UInt64 = 0
+  package var input = ByteQueue()
+  /// Append here, then call `flushAtTurnEnd`.
+  package var output = ByteQueue()
+  /// Bounds `input`; may be changed at any time (then call `resumeReading`).
+  package var inputBytesMax: Int
+
+  private let loop: EventLoop
+  private let options: Options
+  private var fd: Int32
+  private var phase: Phase
+  private var registeredInterest: UInt32?
+  private var isPaused = false
+  private var hasReachedEOF = false
+  private var isWriteBlocked = false
+  private var isMarkedDirty = false
+  private var wasAboveHighWater = false
+  private var closesAfterFlush = false
+  private var finishesWriting = false
+  private var hasShutDown = false
+  private var failure: SystemError?
+  private var deadline: TimerID?
+  /// Itself, while `closeAfterFlush` is under way.
+  private var selfReference: TCPConnection?
+
+  /// Reads of one event, so that one fast peer does not starve the others.
+  private static let readsPerEventMax = 4
 
   /// Starts connecting; the delegate hears `connectionDidConnect` or `connectionDidClose`.
   package init(
     connectingTo address: SocketAddress, loop: EventLoop, options: Options,
     delegate: any TCPConnectionDelegate
-  ) { fatalError("stub") }
+  ) {
+    remoteAddress = address
+    self.loop = loop
+    self.options = options
+    self.delegate = delegate
+    inputBytesMax = options.inputBytesMax
+    phase = .connecting
+    var raw = address.raw
+    fd = croost_tcp_socket(raw.ip_length)
+    super.init()
+    var code = fd
+    if fd >= 0 {
+      if options.noDelay { _ = croost_set_no_delay(fd) }
+      // Sound: the pointer lives for the call.
+      code = unsafe croost_connect(fd, &raw)
+      if code == -EINPROGRESS { code = 0 }
+    }
+    if code >= 0 { code = -loop.watch(fd, CROOST_WRITABLE, self) }
+    if code >= 0 {
+      registeredInterest = CROOST_WRITABLE
+    } else {
+      // Told at the end of the turn: nobody expects a callback from within an initializer.
+      failure = SystemError(operation: "connect to", subject: "\(address)", code: -code)
+      flushAtTurnEnd()
+    }
+  }
 
-  package var input: ByteQueue {
-    get { fatalError("stub") }
-    set { fatalError("stub") }
+  /// Takes over a descriptor that a listener accepted; the delegate is still to be set.
+  init(accepted fd: Int32, from address: SocketAddress, loop: EventLoop, options: Options) {
+    remoteAddress = address
+    self.loop = loop
+    self.options = options
+    self.fd = fd
+    inputBytesMax = options.inputBytesMax
+    phase = .open
+    super.init()
+    if options.noDelay { _ = croost_set_no_delay(fd) }
+    let code = loop.watch(fd, CROOST_READABLE, self)
+    if code == 0 {
+      registeredInterest = CROOST_READABLE
+    } else {
+      failure = SystemError(operation: "watch", subject: "\(address)", code: code)
+      flushAtTurnEnd()
+    }
   }
-  /// Append here, then call `flushAtTurnEnd`.
-  package var output: ByteQueue {
-    get { fatalError("stub") }
-    set { fatalError("stub") }
+
+  deinit { releaseDescriptor() }
+
+  package var isClosed: Bool { phase == .closed }
+  package var isAboveHighWater: Bool { output.count > options.outputHighWater }
+
+  // MARK: What the owner asks for
+
+  package func flushAtTurnEnd() {
+    guard !isMarkedDirty, phase != .closed else { return }
+    isMarkedDirty = true
+    loop.markDirty(self)
   }
-  package var isAboveHighWater: Bool { fatalError("stub") }
-  package func flushAtTurnEnd() { fatalError("stub") }
-  package func pauseReading() { fatalError("stub") }
-  package func resumeReading() { fatalError("stub") }
-  package func close() { fatalError("stub") }
+
+  package func pauseReading() {
+    isPaused = true
+    updateInterest()
+  }
+
+  package func resumeReading() {
+    isPaused = false
+    updateInterest()
+  }
+
+  /// Writes out what is queued, then shuts the sending side; reading goes on.
+  package func finishWriting() {
+    finishesWriting = true
+    flushAtTurnEnd()
+  }
+
+  package func close() { finish(nil) }
+
+  /// Closes with a reset: the peer sees an error, nothing lingers in the kernel.
+  package func reset() {
+    if fd >= 0 { _ = croost_set_reset_on_close(fd) }
+    finish(nil)
+  }
+
   /// Writes out what is queued, then closes.
-  package func closeAfterFlush() { fatalError("stub") }
-  package var isClosed: Bool { fatalError("stub") }
-}
+  package func closeAfterFlush() {
+    guard phase != .closed, !closesAfterFlush else { return }
+    closesAfterFlush = true
+    selfReference = self
+    setDeadline(options.flushNanosecondsMax)
+    flushAtTurnEnd()
+  }
 
-/// Listens and hands out accepted connections; stops accepting (not listening) when out of
-/// descriptors and tries again later. STUB.
-package final class TCPListener {
-  package let localAddress: SocketAddress
-  package init(
-    address: SocketAddress, loop: EventLoop, options: TCPConnection.Options,
-    accept: @escaping (TCPConnection) -> Void
-  ) throws(SystemError) { fatalError("stub") }
-  package func close() { fatalError("stub") }
+  private func setDeadline(_ nanoseconds: UInt64) {
+    if let deadline { loop.cancel(deadline) }
+    deadline = loop.schedule(after: nanoseconds) { [weak self] in self?.finish(nil) }
+  }
+
+  // MARK: Readiness
+
+  override func pollReady(_ events: UInt32) {
+    guard phase != .connecting else { return finishConnecting() }
+    if events & (CROOST_READABLE | CROOST_HANGUP | CROOST_ERROR) != 0, wantsToRead {
+      readAvailable()
+    }
+    guard phase != .closed else { return }
+    if events & CROOST_ERROR != 0 {
+      let code = -croost_socket_error(fd)
+      return finish(error("read from", code == 0 ? ECONNRESET : code))
+    }
+    if events & CROOST_WRITABLE != 0, isWriteBlocked {
+      isWriteBlocked = false
+      flushAtTurnEnd()
+    }
+    if events & CROOST_HANGUP != 0, !wantsToRead, registeredInterest != nil {
+      // Level-triggered, and cannot be masked: leave epoll until the owner reads again.
+      loop.unwatch(fd)
+      registeredInterest = nil
+    }
+  }
+
+  private func finishConnecting() {
+    let code = -croost_socket_error(fd)
+    guard code == 0 else { return finish(error("connect to", code)) }
+    phase = .open
+    updateInterest()
+    if !output.isEmpty || closesAfterFlush || finishesWriting { flushAtTurnEnd() }
+    delegate?.connectionDidConnect(self)
+  }
+
+  private var wantsToRead: Bool {
+    switch phase {
+    case .open: !hasReachedEOF && !isPaused && input.count < inputBytesMax
+    case .lingering: !hasReachedEOF
+    case .connecting, .closed: false
+    }
+  }
+
+  private func updateInterest() {
+    guard phase == .open || phase == .lingering, failure == nil else { return }
+    let wanted = (wantsToRead ? CROOST_READABLE : 0) | (isWriteBlocked ? CROOST_WRITABLE : 0)
+    guard wanted != registeredInterest else { return }
+    if registeredInterest != nil {
+      loop.changeInterest(fd, wanted)
+      registeredInterest = wanted
+    } else if wanted != 0 {
+      let code = loop.watch(fd, wanted, self)
+      registeredInterest = wanted
+      if code != 0 { fail(error("watch", code)) }
+    }
+  }
+
+  // MARK: Reading
+
+  private func readAvailable() {
+    var hasRead = false
+    var failureCode: Int32 = 0
+    reading: for _ in 0..<TCPConnection.readsPerEventMax {
+      let isDiscarding = phase == .lingering
+      let room = isDiscarding ? EventLoop.scratchBytes : inputBytesMax - input.count
+      let wanted = min(room, EventLoop.scratchBytes)
+      guard wanted > 0 else { break }
+      let count = receive(wanted)
+      switch count {
+      case 1...:
+        if !isDiscarding {
+          input.append(loop.scratch[0..<count])
+          hasRead = true
+        }
+        if count < wanted { break reading }
+      case 0:
+        hasReachedEOF = true
+        break reading
+      case -Int(EAGAIN):
+        break reading
+      default:
+        failureCode = Int32(truncatingIfNeeded: -count)
+        break reading
+      }
+    }
+    if hasRead { delegate?.connectionDidRead(self) }
+    guard phase != .closed else { return }
+    if failureCode != 0 { return finish(error("read from", failureCode)) }
+    if hasReachedEOF {
+      if phase == .lingering { return finish(nil) }
+      updateInterest()
+      delegate?.connectionDidReachEOF(self)
+    } else {
+      updateInterest()
+    }
+  }
+
+  /// Bytes received into the loop's scratch buffer, 0 at the end, or a negative errno.
+  private func receive(_ wanted: Int) -> Int {
+    switch options.transport {
+    case .plain:
+      Int(
+        unsafe loop.scratch.withUnsafeMutableBytes { buffer in
+          // Sound: `wanted` is at most the buffer's size.
+          unsafe croost_receive(fd, buffer.baseAddress, min(wanted, buffer.count))
+        })
+    }
+  }
+
+  // MARK: Writing
+
+  /// By the loop, at the end of a turn in which `flushAtTurnEnd` was called.
+  func flush() {
+    isMarkedDirty = false
+    if let failure { return finish(failure) }
+    guard phase == .open else { return }
+    if output.count > options.outputHighWater { wasAboveHighWater = true }
+    if !isWriteBlocked, !output.isEmpty, !hasShutDown {
+      let sent = sendOutput()
+      if sent >= 0 {
+        output.consume(sent)
+        isWriteBlocked = !output.isEmpty
+      } else if sent == -Int(EAGAIN) {
+        isWriteBlocked = true
+      } else {
+        return failWriting(Int32(truncatingIfNeeded: -sent))
+      }
+    }
+    if output.isEmpty, finishesWriting || closesAfterFlush { shutDown() }
+    guard phase != .closed else { return }
+    updateInterest()
+    if wasAboveHighWater, output.count <= options.outputLowWater {
+      wasAboveHighWater = false
+      loop.requestTurnEnd()
+      delegate?.connectionDidDrain(self)
+    }
+  }
+
+  /// Bytes taken by the kernel, or a negative errno.
+  private func sendOutput() -> Int {
+    let range = output.readableRange
+    switch options.transport {
+    case .plain:
+      return Int(
+        unsafe output.storage.withUnsafeBytes { buffer in
+          // Sound: `rebasing` checks the range against the buffer.
+          let bytes = unsafe UnsafeRawBufferPointer(rebasing: buffer[range])
+          return unsafe croost_send(fd, bytes.baseAddress, bytes.count)
+        })
+    }
+  }
+
+  /// The peer takes nothing any more, but may have said why before: that is read first.
+  private func failWriting(_ code: Int32) {
+    loop.requestTurnEnd()
+    if wantsToRead { readAvailable() }
+    if phase != .closed { finish(error("write to", code)) }
+  }
+
+  private func shutDown() {
+    if !hasShutDown {
+      hasShutDown = true
+      _ = croost_shutdown_write(fd)
+    }
+    guard closesAfterFlush else { return }
+    if hasReachedEOF { return finish(nil) }
+    phase = .lingering
+    setDeadline(options.lingerNanoseconds)
+  }
+
+  // MARK: The end
+
+  private func error(_ operation: String, _ code: Int32) -> SystemError {
+    SystemError(operation: operation, subject: "\(remoteAddress)", code: code)
+  }
+
+  /// Ends the connection at the end of the turn.
+  private func fail(_ error: SystemError) {
+    failure = error
+    flushAtTurnEnd()
+  }
+
+  private func finish(_ error: SystemError?) {
+    guard phase != .closed else { return }
+    releaseDescriptor()
+    phase = .closed
+    if let deadline { loop.cancel(deadline) }
+    deadline = nil
+    loop.requestTurnEnd()
+    let delegate = delegate
+    self.delegate = nil
+    delegate?.connectionDidClose(self, error: error)
+    let keptUntilHere = selfReference
+    selfReference = nil
+    withExtendedLifetime(keptUntilHere) {}
+  }
+
+  private func releaseDescriptor() {
+    guard fd >= 0 else { return }
+    if registeredInterest != nil { loop.unwatch(fd) }
+    registeredInterest = nil
+    _ = croost_close(fd)
+    fd = -1
+  }
 }

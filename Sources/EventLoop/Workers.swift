@@ -1,10 +1,117 @@
-/// A few threads for what blocks or burns: snapshot encoding, name resolution, scripts. STUB.
+internal import Basics
+internal import CRoost
+internal import Synchronization
+
+/// A few threads for what blocks or burns: snapshot encoding, name resolution, scripts.
 ///
-/// `run` may be called from any thread; the job runs on a worker. The queue is bounded.
+/// `run` may be called from any thread; the job runs on a worker. The queue is bounded. Answers go
+/// back through a `Mailbox`.
 package final class Workers: Sendable {
-  package init(threads: Int, queueMax: Int) { fatalError("stub") }
+  private let shared: Shared
+  private let threads: Mutex<[SystemThread]>
+
+  package init(threads: Int, queueMax: Int) {
+    invariant(threads > 0 && queueMax > 0, "\(threads) workers, queue of \(queueMax)")
+    let shared = Shared(queueMax: queueMax)
+    self.shared = shared
+    var started: [SystemThread] = []
+    for number in 1...threads {
+      guard let thread = try? SystemThread(name: "worker \(number)", { shared.work() }) else {
+        fatalError("cannot start worker thread \(number): the limit of threads is reached")
+      }
+      started.append(thread)
+    }
+    self.threads = Mutex(started)
+  }
+
+  deinit {
+    shared.stop(threads: threads.withLock { $0.count })
+    threads.withLock { for thread in $0 { thread.detach() } }
+  }
+
   /// False when the queue is full: the job will not run.
-  package func run(_ job: @escaping @Sendable () -> Void) -> Bool { fatalError("stub") }
+  package func run(_ job: @escaping @Sendable () -> Void) -> Bool { shared.add(job) }
+
   /// Waits for running jobs; queued ones are dropped.
-  package func stop() { fatalError("stub") }
+  package func stop() {
+    let joined = threads.withLock { threads in
+      let all = threads
+      threads = []
+      return all
+    }
+    shared.stop(threads: joined.count)
+    for thread in joined { thread.join() }
+  }
+
+  /// What the threads hold; they do not keep the `Workers` alive.
+  private final class Shared: Sendable {
+    private struct State {
+      var jobs: [@Sendable () -> Void] = []
+      /// Jobs before this one have been taken.
+      var next = 0
+      var isStopped = false
+    }
+
+    private let state = Mutex(State())
+    /// A semaphore: one count for each job, and one for each thread at the end.
+    private let semaphore: Int32
+    private let queueMax: Int
+
+    init(queueMax: Int) {
+      self.queueMax = queueMax
+      semaphore = croost_eventfd(1, 0)
+      invariant(semaphore >= 0, "no eventfd for the workers: errno \(-semaphore)")
+    }
+
+    deinit { _ = croost_close(semaphore) }
+
+    func add(_ job: @escaping @Sendable () -> Void) -> Bool {
+      let isAdded = state.withLock { state in
+        guard !state.isStopped, state.jobs.count - state.next < queueMax else { return false }
+        state.jobs.append(job)
+        return true
+      }
+      if isAdded { _ = croost_eventfd_post(semaphore, 1) }
+      return isAdded
+    }
+
+    func stop(threads: Int) {
+      let dropped = state.withLock { state in
+        state.isStopped = true
+        let jobs = state.jobs
+        state.jobs = []
+        state.next = 0
+        return jobs
+      }
+      if threads > 0 { _ = croost_eventfd_post(semaphore, UInt64(threads)) }
+      withExtendedLifetime(dropped) {}
+    }
+
+    func work() {
+      while true {
+        var count: UInt64 = 0
+        // Sound: the pointer lives for the call.
+        _ = unsafe croost_eventfd_take(semaphore, &count)
+        let (job, isStopped) = take()
+        if let job { job() }
+        if isStopped { return }
+      }
+    }
+
+    private func take() -> (job: (@Sendable () -> Void)?, isStopped: Bool) {
+      state.withLock { state in
+        guard state.next < state.jobs.count else { return (nil, state.isStopped) }
+        let job = state.jobs[state.next]
+        state.next += 1
+        if state.next == state.jobs.count {
+          state.jobs.removeAll(keepingCapacity: true)
+          state.next = 0
+        } else if state.next >= 64, state.next > state.jobs.count / 2 {
+          state.jobs.removeSubrange(..<state.next)
+          state.next = 0
+        }
+        return (job, state.isStopped)
+      }
+    }
+  }
 }
