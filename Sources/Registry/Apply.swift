@@ -80,18 +80,27 @@ extension Registry {
     case .reapTombstones(let through):
       reapTombstones(through: through)
       return .done
-    default: return performWhole(command, &context)
+    case .register(let registration) where !registration.checks.isEmpty:
+      return registerWhole(registration, &context)
+    default:
+      do {
+        try performOrRefuse(command, &context)
+        return .done
+      } catch {
+        return .refused(error)
+      }
     }
   }
 
-  /// Commands that may be refused after their first step work on a copy, adopted at the end.
-  private mutating func performWhole(
-    _ command: Command, _ context: inout ApplyContext
+  /// A check may be refused after its node and service went in: works on a copy, adopted at the
+  /// end.
+  private mutating func registerWhole(
+    _ registration: Registration, _ context: inout ApplyContext
   ) -> Outcome {
     var draft = self
     var draftContext = ApplyContext(index: context.index, time: context.time, changes: ChangeSet())
     do {
-      try draft.performParts(command, &draftContext)
+      try draft.register(registration, &draftContext)
     } catch {
       return .refused(error)
     }
@@ -100,7 +109,8 @@ extension Registry {
     return .done
   }
 
-  private mutating func performParts(
+  /// These throw, if at all, before their first change.
+  private mutating func performOrRefuse(
     _ command: Command, _ context: inout ApplyContext
   ) throws(Refusal) {
     switch command {
@@ -124,7 +134,7 @@ extension Registry {
     case .sessionCreate(let session): try createSession(session, &context)
     case .kvSet, .kvDelete, .kvDeleteTree, .checkUpdate, .sessionDestroy, .transaction,
       .reapTombstones:
-      invariant(false, "\(command.tag) cannot be refused half-way and is performed directly")
+      invariant(false, "\(command.tag) is performed by its caller")
     }
   }
 }

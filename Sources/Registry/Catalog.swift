@@ -8,6 +8,9 @@ extension Registry {
   ) throws(Refusal) {
     let node = registration.node
     guard !node.name.isEmpty else { throw Refusal(status: 500, text: "Must provide node") }
+    if let service = registration.service, service.name.isEmpty {
+      throw Refusal(status: 500, text: "Must provide service name with ID")
+    }
     let exists = nodesTable.contains(Key(folding: node.name))
     if !registration.skipNodeUpdate || !exists {
       if node.address.isEmpty, !registration.skipNodeUpdate {
@@ -18,9 +21,6 @@ extension Registry {
     }
     if var service = registration.service {
       if service.id.isEmpty { service.id = service.name }
-      guard !service.name.isEmpty else {
-        throw Refusal(status: 500, text: "Must provide service name with ID")
-      }
       service.node = node.name
       service.origin = .catalog
       putService(service, &context)

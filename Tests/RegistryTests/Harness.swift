@@ -3,8 +3,8 @@ import Testing
 
 @testable import Registry
 
-/// A registry with the log that led to it.
-struct Harness {
+/// A registry with the log that led to it. A class, since `#expect` calls nothing that mutates.
+final class Harness {
   var registry: Registry
   var index: UInt64 = 0
   var time: UInt64 = 1_000_000
@@ -13,15 +13,22 @@ struct Harness {
 
   init(options: Registry.Options = Registry.Options()) { registry = Registry(options: options) }
 
+  /// Goes on with another registry in the same state.
+  init(_ other: Harness, with registry: Registry) {
+    self.registry = registry
+    index = other.index
+    time = other.time
+  }
+
   /// Applies at the next index; `changes` then holds those of this command only.
   @discardableResult
-  mutating func apply(_ command: Command, requestID: UniqueID? = nil) -> Outcome {
+  func apply(_ command: Command, requestID: UniqueID? = nil) -> Outcome {
     apply(
       bytes: CommandEnvelope(time: time, requestID: requestID, command: command).encoded())
   }
 
   @discardableResult
-  mutating func apply(bytes: [UInt8]) -> Outcome {
+  func apply(bytes: [UInt8]) -> Outcome {
     index += 1
     log.append(bytes)
     changes.removeAll()
@@ -29,26 +36,26 @@ struct Harness {
   }
 
   @discardableResult
-  mutating func put(
+  func put(
     _ key: String, _ value: String = "v", flags: UInt64 = 0, mode: KVSet.Mode = .plain
   ) -> Outcome {
     apply(.kvSet(KVSet(key: Key(key), value: Array(value.utf8), flags: flags, mode: mode)))
   }
 
   @discardableResult
-  mutating func delete(_ key: String, cas: UInt64? = nil) -> Outcome {
+  func delete(_ key: String, cas: UInt64? = nil) -> Outcome {
     apply(.kvDelete(key: Key(key), cas: cas))
   }
 
   @discardableResult
-  mutating func node(_ name: String, address: String = "10.0.0.1", id: String = "") -> Outcome {
+  func node(_ name: String, address: String = "10.0.0.1", id: String = "") -> Outcome {
     var node = NodeRecord(name: name, address: address)
     node.id = id
     return apply(.register(Registration(node: node)))
   }
 
   @discardableResult
-  mutating func service(
+  func service(
     _ node: String, _ id: String, _ name: String, tags: [String] = [], port: Int = 80,
     checks: [CheckRecord] = []
   ) -> Outcome {
@@ -63,7 +70,7 @@ struct Harness {
   }
 
   @discardableResult
-  mutating func check(
+  func check(
     _ node: String, _ id: String, status: String = "passing", serviceID: String = ""
   ) -> Outcome {
     var registration = Registration(node: NodeRecord(name: node, address: ""))
@@ -76,7 +83,7 @@ struct Harness {
   }
 
   @discardableResult
-  mutating func session(
+  func session(
     _ number: UInt64, node: String = "n1", checks: [String] = [], lockDelay: Int64 = 0,
     behavior: SessionBehavior = .release
   ) -> Outcome {
@@ -88,13 +95,13 @@ struct Harness {
   }
 
   @discardableResult
-  mutating func join(_ name: String, address: String = "10.0.0.1") -> Outcome {
+  func join(_ name: String, address: String = "10.0.0.1") -> Outcome {
     apply(
       .hostJoin(HostRegistration(node: NodeRecord(name: name, address: address), port: 8300)))
   }
 
   @discardableResult
-  mutating func agent(
+  func agent(
     _ host: String, _ id: String, checks: [CheckRecord] = [], replace: Bool = false,
     tags: [String] = [], address: String = ""
   ) -> Outcome {

@@ -5,7 +5,7 @@ import Testing
 /// Facts 5.x and the KV part of 4.6 and 4.7 of the compatibility notes.
 @Suite struct KVTests {
   @Test func putKeepsCreateIndexAndCountsModifyIndex() {
-    var t = Harness()
+    let t = Harness()
     #expect(t.put("a", "1", flags: 7) == .flag(true))
     #expect(t.put("a", "2") == .flag(true))
     let entry = t.registry.kv(Key("a"))
@@ -16,7 +16,7 @@ import Testing
   }
 
   @Test func identicalPutChangesNothing() {
-    var t = Harness()
+    let t = Harness()
     t.put("a", "1", flags: 7)
     t.put("a", "1", flags: 7)
     #expect(t.registry.kv(Key("a"))?.modifyIndex == 1)
@@ -28,7 +28,7 @@ import Testing
   }
 
   @Test func casRows() {
-    var t = Harness()
+    let t = Harness()
     #expect(t.put("a", "1", mode: .cas(5)) == .flag(false))
     #expect(t.put("a", "1", mode: .cas(0)) == .flag(true))
     #expect(t.put("a", "2", mode: .cas(0)) == .flag(false))
@@ -42,7 +42,7 @@ import Testing
   }
 
   @Test func indexes() {
-    var t = Harness()
+    let t = Harness()
     #expect(t.registry.kvIndex(Key("a")) == 1)
     #expect(t.registry.kvPrefixIndex(Key("")) == 1)
     t.put("p/a")
@@ -64,7 +64,7 @@ import Testing
   }
 
   @Test func prefixIndexesNeverGoBack() {
-    var t = Harness()
+    let t = Harness()
     t.put("f/b/x")
     t.delete("f/b/x")
     t.put("f/b/y")
@@ -82,7 +82,7 @@ import Testing
   }
 
   @Test func locks() {
-    var t = Harness()
+    let t = Harness()
     t.node("n1")
     t.session(1)
     t.session(2)
@@ -111,7 +111,7 @@ import Testing
   }
 
   @Test func deletingALockedKeyFreesIt() {
-    var t = Harness()
+    let t = Harness()
     t.node("n1")
     t.session(1, lockDelay: 15_000_000_000)
     t.session(2)
@@ -123,7 +123,7 @@ import Testing
   }
 
   @Test func lockDelayFollowsTheStampedTime() {
-    var t = Harness()
+    let t = Harness()
     t.node("n1")
     t.session(1, lockDelay: 5_000_000_000)
     t.session(2)
@@ -146,7 +146,7 @@ import Testing
   }
 
   @Test func prefixScansAreOrderedByBytes() {
-    var t = Harness()
+    let t = Harness()
     for key in ["a/", "a", "a+b", "a/b", "b", "é"] { t.put(key) }
     #expect(t.contents == ["a=v", "a+b=v", "a/=v", "a/b=v", "b=v", "é=v"])
     var seen: [String] = []
@@ -160,7 +160,7 @@ import Testing
   @Test func requestIDsAreAppliedOnceAndForgottenInOrder() {
     var options = Registry.Options()
     options.requestIDsMax = 2
-    var t = Harness(options: options)
+    let t = Harness(options: options)
     let set = KVSet(key: Key("a"), value: [1], flags: 0, mode: .cas(0))
     #expect(t.apply(.kvSet(set), requestID: t.id(1)) == .flag(true))
     #expect(t.apply(.kvSet(set), requestID: t.id(1)) == .flag(true))

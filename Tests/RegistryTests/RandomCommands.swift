@@ -8,7 +8,7 @@ struct RandomCommands {
 
   init(seed: UInt64) { random = SplitMix(seed: seed) }
 
-  mutating func applyNext(to t: inout Harness) {
+  mutating func applyNext(to t: Harness) {
     t.time += random.below(3000)
     var requestID: UniqueID?
     if random.chance(1, in: 4) {
@@ -29,7 +29,10 @@ struct RandomCommands {
         checkID: random.chance(2, in: 3) ? name("c") : "")
     case 11, 12: .agentRegister(agentRegistration())
     case 13: .agentDeregister(serviceID: name("w"), onlyIf: nil)
-    case 14: .agentCheckRegister(check(service: "w"), host: name("n"))
+    case 14:
+      random.chance(2, in: 3)
+        ? .agentCheckRegister(check(service: "w"), host: name("n"))
+        : .agentCheckDeregister(checkID: name("c"), host: name("n"))
     case 15: update()
     case 16:
       .maintenance(
