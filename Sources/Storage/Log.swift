@@ -248,7 +248,7 @@ extension Log {
   }
 
   private func clearPending() {
-    buffer.bytes.removeAll(keepingCapacity: true)
+    buffer.bytes.removeAll(keepingCapacity: buffer.bytes.capacity <= LogOptions.bufferBytesKept)
     pending.removeAll(keepingCapacity: true)
   }
 
@@ -288,6 +288,7 @@ extension Log {
 
   /// Places what is pending: first the space, then the writes.
   private func writePending() throws(StorageError) {
+    if pending.isEmpty { return }
     var offset = tail
     var capacity = activeBytes
     var needed: [Int] = []

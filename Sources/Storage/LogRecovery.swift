@@ -57,7 +57,11 @@ struct LogRecovery<Files: FileSystem> {
   private(set) var tornBytes = 0
   /// The log must be emptied: the snapshot replaces it.
   private(set) var resetTo: LogIndex?
+  /// A gap in the segments' numbers: this one is not there.
+  private var missing: UInt64?
   private var hardState = HardState()
+  /// The last entry as the segments tell it, before the snapshot is looked at.
+  private var diskLastIndex = LogIndex.zero
   /// The entry before the first in `entries`.
   private var base = LogIndex.zero
   private var segments: [LogSegment] = []
@@ -85,17 +89,19 @@ struct LogRecovery<Files: FileSystem> {
       let end = SegmentHeader.recordBytes
       return result(active, Replay(end: end, epoch: 0, mark: end, contentEnd: end))
     }
-    try dropBeforeGap(&sequences, &pool)
+    let skipped = skipToLastRun(&sequences)
     for (position, sequence) in sequences.enumerated().dropLast() {
       try replaySealed(sequence, next: sequences[position + 1])
     }
-    return try replayLast(sequences[sequences.count - 1])
+    let result = try replayLast(sequences[sequences.count - 1])
+    for sequence in skipped { try files.remove(path(sequence)) }
+    return result
   }
 
   private func result(_ active: Files.File, _ replay: Replay) -> Result {
     Result(
       segments: segments, active: active, tail: replay.end, mark: replay.mark,
-      contentEnd: replay.contentEnd, epoch: replay.epoch + 1, lastIndex: lastIndex,
+      contentEnd: replay.contentEnd, epoch: replay.epoch + 1, lastIndex: diskLastIndex,
       hardState: hardState)
   }
 
@@ -133,20 +139,14 @@ struct LogRecovery<Files: FileSystem> {
   }
 
   /// Numbers grow by one. What lies before a gap was being recycled, if a snapshot covers it;
-  /// that is checked at the end, by `adoptSnapshot`.
-  private func dropBeforeGap(
-    _ sequences: inout [UInt64], _ pool: inout SegmentPool<Files>
-  ) throws(StorageError) {
+  /// `adoptSnapshot` checks that.
+  private mutating func skipToLastRun(_ sequences: inout [UInt64]) -> [UInt64] {
     var start = sequences.count - 1
     while start > 0, sequences[start - 1] + 1 == sequences[start] { start -= 1 }
-    guard start > 0 else { return }
-    let head = try header(sequences[start])
-    guard head.lastIndex <= snapshot?.index ?? .zero else {
-      throw .damaged(
-        file: path(sequences[start] - 1), offset: 0, reason: "the segment is missing")
-    }
-    for sequence in sequences[..<start] { try files.remove(path(sequence)) }
+    let skipped = Array(sequences[..<start])
+    if start > 0 { missing = sequences[start] - 1 }
     sequences.removeFirst(start)
+    return skipped
   }
 
   private func load(_ sequence: UInt64) throws(StorageError) -> [UInt8] {
@@ -323,7 +323,11 @@ struct LogRecovery<Files: FileSystem> {
   /// Drops what the snapshot covers, and checks that nothing is missing.
   private mutating func adoptSnapshot(at file: String, offset: Int) throws(StorageError) {
     let covered = snapshot?.index ?? .zero
+    diskLastIndex = lastIndex
     guard base <= covered else {
+      if let missing {
+        throw .damaged(file: path(missing), offset: 0, reason: "the segment is missing")
+      }
       throw .damaged(
         file: file, offset: offset,
         reason: "the log begins after entry \(base), the newest usable snapshot ends at \(covered)")

@@ -40,6 +40,8 @@ package struct LogOptions: Sendable {
   static let segmentBytesMin = 1024
   /// One batch; far above what the peer protocol lets in (64 MB), below what `UInt32` can say.
   static let recordBytesMax = 1 << 30
+  /// A buffer that a huge batch has made larger is given back.
+  static let bufferBytesKept = 4 << 20
   /// Recycled segments kept beyond `spareSegments`: compaction frees several at once.
   static let recycledExtra = 2
   /// The end of each segment that only hard states may use, so that a node whose disk is full

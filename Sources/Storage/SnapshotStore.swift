@@ -32,6 +32,8 @@ package final class SnapshotStore<Files: FileSystem> {
   private let directory: String
   /// Newest first.
   private var stored: [Stored] = []
+  /// Damaged files: kept for a look, removed when the next snapshot is installed.
+  private var useless: [String] = []
   private var receiving: Receiving?
   /// Files that were found damaged and passed over, with what is wrong with each.
   package private(set) var damaged: [StorageError] = []
@@ -71,7 +73,7 @@ package final class SnapshotStore<Files: FileSystem> {
       } catch {
         guard case .damaged = error else { throw error }
         damaged.append(error)
-        stored.removeFirst()
+        useless.append(stored.removeFirst().path)
       }
     }
     return nil
@@ -202,10 +204,10 @@ package final class SnapshotStore<Files: FileSystem> {
       Stored(
         path: new, index: meta.index.value, term: meta.term.value, bytes: bytes, meta: meta))
     stored.sort { ($0.index, $0.term) > ($1.index, $1.term) }
-    while stored.count > Self.keptMax {
-      try files.remove(stored[stored.count - 1].path)
-      stored.removeLast()
-    }
+    while stored.count > Self.keptMax { useless.append(stored.removeLast().path) }
+    // The new one is in force: what cannot be removed now is found when the store is opened.
+    for path in useless where path != new && files.exists(path) { try? files.remove(path) }
+    useless = []
   }
 
   private func discard(_ temporary: String) {
