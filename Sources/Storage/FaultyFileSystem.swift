@@ -87,6 +87,7 @@ package final class FaultyFileSystem: FileSystem, Sendable {
   /// Writes that would take more than this fail with `.diskFull`, with a part of them written.
   package func setCapacity(_ bytes: Int) { disk.withLock { $0.capacityBytes = bytes } }
 
+  package var isOff: Bool { disk.withLock { $0.isOff } }
   package var usedBytes: Int { disk.withLock { $0.usedBytes } }
   /// Calls that changed something.
   package var operations: Int { disk.withLock { $0.operations } }

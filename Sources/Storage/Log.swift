@@ -35,7 +35,8 @@ import Wire
 ///     batch           u8 flags (1 hard state, 2 vote), [varint term, [u64 vote], varint commit],
 ///                     varint count, then per entry: varint index, varint term, u8 kind, blob
 ///     reset           u64 index of the snapshot that replaces everything before
-///     mark, sealed    nothing
+///     mark            zeros, so that a second mark stands in the next sector
+///     sealed          nothing
 ///
 /// An entry whose index is already there replaces it and everything after it. A record never
 /// spans segments; one that is too large gets a segment of its own size.
@@ -160,11 +161,17 @@ package final class Log<Files: FileSystem> {
   package func mark() throws(StorageError) {
     try refuseIfFailed()
     guard needsMark, tail == syncedEnd else { return }
+    // Two records, the second in the next sector: a proof must not be lost with what it proves.
+    let sector = LogOptions.sectorBytes
+    let filler = sector - (tail + LogRecordHeader.bytes) % sector
     // At the very end of a segment there may be no room; the next header proves it then.
-    guard tail + 2 * LogRecordHeader.bytes <= activeBytes else { return }
+    guard tail + filler + 3 * LogRecordHeader.bytes <= activeBytes else { return }
     clearPending()
-    let start = beginRecord()
-    endRecord(PendingRecord(start: start, type: .mark, last: lastIndex, mayUseReserve: true))
+    for payload in [filler, 0] {
+      let start = beginRecord()
+      buffer.bytes.append(contentsOf: repeatElement(0, count: payload))
+      endRecord(PendingRecord(start: start, type: .mark, last: lastIndex, mayUseReserve: true))
+    }
     try writePending()
   }
 

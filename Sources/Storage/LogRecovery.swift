@@ -273,7 +273,7 @@ struct LogRecovery<Files: FileSystem> {
       try reader.finish()
       entries = []
       for i in segments.indices { segments[i].highestIndex = .zero }
-    case .mark: try reader.finish()
+    case .mark: break
     case .segmentHeader, .sealed: throw .unknownTag(UInt64(type.rawValue))
     }
   }

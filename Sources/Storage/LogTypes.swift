@@ -40,6 +40,8 @@ package struct LogOptions: Sendable {
   static let segmentBytesMin = 1024
   /// One batch; far above what the peer protocol lets in (64 MB), below what `UInt32` can say.
   static let recordBytesMax = 1 << 30
+  /// What a disk writes, or loses, as a whole.
+  static let sectorBytes = 512
   /// A buffer that a huge batch has made larger is given back.
   static let bufferBytesKept = 4 << 20
   /// Recycled segments kept beyond `spareSegments`: compaction frees several at once.

@@ -84,16 +84,14 @@ struct SegmentPool<Files: FileSystem> {
 
   /// Makes sure that a ready file is there for each of `sizes`, or throws and has changed nothing.
   mutating func reserve(_ sizes: [Int]) throws(StorageError) {
-    let large = sizes.filter { $0 > options.segmentBytes }
-    for bytes in large where !spares.contains(where: { $0.bytes == bytes && $0.isReady }) {
-      try createWhole(bytes: bytes)
-    }
-    let standard = sizes.count - large.count
-    while spares.count(where: { $0.isReady && $0.bytes == options.segmentBytes }) < standard {
-      if let unfinished = spares.firstIndex(where: { !$0.isReady }) {
-        while !spares[unfinished].isReady { try fillStep(unfinished) }
-      } else {
-        try createWhole(bytes: options.segmentBytes)
+    for (position, bytes) in sizes.enumerated() {
+      let needed = sizes[...position].count { $0 == bytes }
+      while spares.count(where: { $0.isReady && $0.bytes == bytes }) < needed {
+        if let unfinished = spares.firstIndex(where: { !$0.isReady && $0.bytes == bytes }) {
+          while !spares[unfinished].isReady { try fillStep(unfinished) }
+        } else {
+          try createWhole(bytes: bytes)
+        }
       }
     }
   }

@@ -1,6 +1,7 @@
 import Glibc
 import Raft
 import Synchronization
+import Wire
 
 @testable import Storage
 
@@ -55,3 +56,5 @@ var smallSegments: LogOptions {
   options.segmentBytes = 4096
   return options
 }
+
+func crc(_ bytes: [UInt8]) -> UInt32 { Checksum.crc32c(bytes) }
