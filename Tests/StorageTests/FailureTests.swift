@@ -11,7 +11,7 @@ import Testing
       disk.setCapacity(budget)
       let (log, tries) = try openWhenThereIsRoom(disk)
       var refused = tries
-      for index in 1...60 as ClosedRange<UInt64> {
+      for index in 1...90 as ClosedRange<UInt64> {
         let new = batch(entry(index, bytes: 300))
         do { try log.append([new]) } catch {
           guard case .diskFull = error else { throw error }
@@ -25,7 +25,7 @@ import Testing
       }
       #expect(refused > 0)
       let (_, found) = try Log.open(disk.crash(), directory: "log", options: smallSegments)
-      #expect(found.entries == (1...60).map { entry($0, bytes: 300) })
+      #expect(found.entries == (1...90).map { entry($0, bytes: 300) })
     }
   }
 

@@ -98,11 +98,13 @@ import Testing
       let copy = disk.copy(seed: 1)
       copy.corrupt(path, offset: offset, mask: 0x10)
       let reopened = try SnapshotStore(copy, directory: "s")
-      do {
-        #expect(try reopened.newest()?.meta == snapshotMeta(1), "byte \(offset)")
+      if (8..<12).contains(offset) {
+        // A number of a newer format is refused, not skipped.
+        #expect(throws: StorageError.self) { try reopened.newest() }
+      } else {
+        let newest = try reopened.newest()
+        #expect(newest?.meta == snapshotMeta(1), "byte \(offset)")
         #expect(reopened.damaged.count == 1)
-      } catch StorageError.foreign {
-        #expect((8..<12).contains(offset))
       }
     }
     for size in [0, 5, 16, 30, size - 1, size / 2] {
