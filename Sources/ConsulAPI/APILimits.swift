@@ -1,0 +1,16 @@
+/// Every bound of this module in one place. What happens at each is said with it.
+package struct APILimits: Sendable {
+  /// A blocking query waits at most so long; longer waits are cut (Consul's 10 minutes).
+  package var waitNanosecondsMax: UInt64 = 600_000_000_000
+  /// The wait when `index` comes without `wait` (Consul's 5 minutes).
+  package var waitNanosecondsDefault: UInt64 = 300_000_000_000
+  /// Blocking queries parked at a time; more are answered at once with the data there is, which
+  /// the protocol allows ("waking early is always allowed").
+  package var parkedMax = 100_000
+  /// JSON bodies above this are refused with 413. Parsing is on the loop's thread: a megabyte
+  /// takes some milliseconds.
+  package var jsonBodyBytesMax = 2 << 20
+  /// How long a read of `/v1/agent/…` waits for the leader before it answers from local state.
+  package var agentReadNanosecondsMax: UInt64 = 1_000_000_000
+  package init() {}
+}

@@ -1,0 +1,55 @@
+package import EventLoop
+package import Node
+package import Raft
+package import Registry
+
+/// What the API needs of a node. Two bodies: `Node`, and the one of the tests, which applies
+/// commands to a registry of its own at once and has its own clock.
+///
+/// Thread rule: as for `Node`, everything on the loop's thread; completions are called exactly
+/// once and never from inside the call that was given them.
+package protocol Backend: AnyObject, SendableMetatype {
+  var configuration: NodeConfiguration { get }
+  var id: NodeID { get }
+  var status: NodeStatus { get }
+  var hasLeader: Bool { get }
+  /// Milliseconds since this node heard the leader; 0 on the leader.
+  var lastContactMilliseconds: UInt64 { get }
+  /// The state as applied here.
+  var registry: Registry { get }
+
+  var metrics: Metrics { get }
+
+  /// Monotonic nanoseconds.
+  var now: UInt64 { get }
+  /// Nanoseconds since 1970.
+  var wallClock: UInt64 { get }
+  func schedule(after nanoseconds: UInt64, _ body: @escaping () -> Void) -> TimerID
+  func cancel(_ timer: TimerID)
+
+  func propose(
+    _ command: Command, _ context: RequestContext,
+    completion: @escaping (Result<Outcome, RequestFailure>) -> Void)
+  func readBarrier(
+    _ context: RequestContext, completion: @escaping (RequestFailure?) -> Void)
+  func updateTTLCheck(
+    _ update: CheckUpdate, _ context: RequestContext,
+    completion: @escaping (Result<Outcome, RequestFailure>) -> Void)
+  func renewSession(
+    _ id: UniqueID, _ context: RequestContext,
+    completion: @escaping (Result<SessionRecord?, RequestFailure>) -> Void)
+  func watch(_ topics: [Topic], wake: @escaping () -> Void) -> WatchID
+  func cancelWatch(_ id: WatchID)
+  func transferLeadership(to id: NodeID?, completion: @escaping (RequestFailure?) -> Void)
+  func removePeer(_ id: NodeID, completion: @escaping (RequestFailure?) -> Void)
+}
+
+extension Node: Backend {
+  package var lastContactMilliseconds: UInt64 { status.lastContactMilliseconds }
+  package var now: UInt64 { loop.now }
+  package var wallClock: UInt64 { loop.wallClock }
+  package func schedule(after nanoseconds: UInt64, _ body: @escaping () -> Void) -> TimerID {
+    loop.schedule(after: nanoseconds, body)
+  }
+  package func cancel(_ timer: TimerID) { loop.cancel(timer) }
+}

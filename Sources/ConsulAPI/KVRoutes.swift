@@ -1,0 +1,209 @@
+import HTTP
+import Registry
+
+/// `/v1/kv/KEY` (consul-api.md 5). The hot paths of the whole API are here: a GET or PUT without a
+/// query allocates the key, the answer and little else.
+enum KV {
+  static func checkGet(_ read: Read) throws(Refusal) {
+    guard read.name.isEmpty else { return }
+    if read.query.has("keys") || read.query.has("recurse") { return }
+    throw .bad("Missing key name")
+  }
+
+  static func get(_ read: Read, _ registry: Registry, _ site: Site) throws(Refusal) -> Answer {
+    if !read.query.isEmpty {
+      if read.query.has("keys") { return keys(read, registry) }
+      if read.query.has("recurse") { return tree(read, registry) }
+    }
+    let key = Key(read.name)
+    var answer: Answer
+    if let entry = registry.kv(key) {
+      answer = read.query.has("raw") ? raw(entry) : single(entry, read)
+      answer.index = entry.modifyIndex
+    } else {
+      answer = .notFound
+      answer.index = registry.kvIndex(key)
+    }
+    answer.topic = .key(key)
+    return answer
+  }
+
+  private static func raw(_ entry: KVEntry) -> Answer {
+    var answer = Answer(contentType: "text/plain", body: entry.value)
+    answer.headers = [
+      ("X-Content-Type-Options", .fixed("nosniff")),
+      ("Content-Security-Policy", .fixed("sandbox")),
+    ]
+    return answer
+  }
+
+  private static func single(_ entry: KVEntry, _ read: Read) -> Answer {
+    // Base64 takes four bytes for three; the names and numbers fit into the rest.
+    var writer = read.writer(
+      reserving: 160 + entry.key.bytes.count + entry.value.count * 4 / 3)
+    writer.beginArray()
+    writer.kvEntry(entry, withValue: true)
+    writer.endArray()
+    return .json(writer)
+  }
+
+  private static func tree(_ read: Read, _ registry: Registry) -> Answer {
+    let prefix = Key(read.name)
+    var writer = read.writer(reserving: 1024)
+    writer.beginArray()
+    var count = 0
+    registry.forEachKV(prefix: prefix) { entry in
+      writer.kvEntry(entry, withValue: true)
+      count += 1
+      return true
+    }
+    writer.endArray()
+    return listed(count == 0 ? .notFound : .json(writer), prefix, registry)
+  }
+
+  private static func keys(_ read: Read, _ registry: Registry) -> Answer {
+    let prefix = Key(read.name)
+    let separator = read.query.bytes("separator") ?? read.query.bytes("seperator") ?? []
+    var writer = read.writer(reserving: 1024)
+    writer.beginArray()
+    var count = 0
+    var last: ArraySlice<UInt8>?
+    registry.forEachKV(prefix: prefix) { entry in
+      let bytes = entry.key.bytes
+      let shown = bytes[..<cut(bytes, after: prefix.bytes.count, separator)]
+      if shown != last {
+        writer.text(Array(shown))
+        last = shown
+      }
+      count += 1
+      return true
+    }
+    writer.endArray()
+    // 5.2: an empty store still has an empty list of keys, an empty prefix is not there.
+    let isFound = count > 0 || prefix.bytes.isEmpty
+    return listed(isFound ? .json(writer) : .notFound, prefix, registry)
+  }
+
+  /// The end of the first separator that follows the prefix; the whole key without one.
+  private static func cut(_ key: [UInt8], after start: Int, _ separator: [UInt8]) -> Int {
+    guard let first = separator.first else { return key.endIndex }
+    var index = start
+    while index + separator.count <= key.endIndex {
+      if key[index] == first, key[index..<index + separator.count].elementsEqual(separator) {
+        return index + separator.count
+      }
+      index += 1
+    }
+    return key.endIndex
+  }
+
+  private static func listed(_ found: Answer, _ prefix: Key, _ registry: Registry) -> Answer {
+    var answer = found
+    answer.index = registry.kvPrefixIndex(prefix)
+    answer.topic = .prefix(prefix)
+    return answer
+  }
+}
+
+extension JSONWriter {
+  /// 5.1: `Session` only while locked, an empty value is null.
+  mutating func kvEntry(_ entry: borrowing KVEntry, withValue: Bool) {
+    beginObject()
+    key("LockIndex")
+    value(entry.lockIndex)
+    key("Key")
+    text(entry.key.bytes)
+    key("Flags")
+    value(entry.flags)
+    key("Value")
+    if withValue && !entry.value.isEmpty { base64(entry.value) } else { null() }
+    if let session = entry.session {
+      key("Session")
+      value(session.description)
+    }
+    key("CreateIndex")
+    value(entry.createIndex)
+    key("ModifyIndex")
+    value(entry.modifyIndex)
+    endObject()
+  }
+}
+
+extension ConsulAPI {
+  static func kvPut(_ api: ConsulAPI, _ call: Call) throws(Refusal) {
+    guard !call.name.isEmpty else { throw .bad("Missing key name") }
+    try api.checkBodySize(call, isTransaction: false)
+    var set = KVSet(
+      key: Key(Array(call.name)), value: Array(call.request.body), flags: 0, mode: .plain)
+    if !call.query.isEmpty {
+      try conflict(call.query, among: ["cas", "acquire", "release"])
+      if let flags = call.query.bytes("flags"), !flags.isEmpty {
+        set.flags = try UInt64(goParsing: flags)
+      }
+      guard let mode = try kvMode(call.query) else {
+        // Released by a session that cannot exist: nobody holds the lock under that name.
+        return api.respond(.untruth, call.responder)
+      }
+      set.mode = mode
+    }
+    api.propose(Proposal(command: .kvSet(set), reply: .flag), call)
+  }
+
+  /// Nil: a release that cannot succeed.
+  private static func kvMode(_ query: QueryParameters) throws(Refusal) -> KVSet.Mode? {
+    if let index = query.bytes("cas") { return .cas(try UInt64(goParsing: index)) }
+    if let session = query.text("acquire") {
+      guard !session.isEmpty else { throw .failed("raft apply failed: missing session") }
+      guard let id = UniqueID(parsing: session) else {
+        throw .failed("raft apply failed: \(Sessions.lookupFailure)")
+      }
+      return .acquire(id)
+    }
+    if let session = query.text("release") {
+      guard !session.isEmpty else { throw .failed("raft apply failed: missing session") }
+      return UniqueID(parsing: session).map { id in .release(id) }
+    }
+    return .plain
+  }
+
+  static func kvDelete(_ api: ConsulAPI, _ call: Call) throws(Refusal) -> Proposal {
+    let key = Key(Array(call.name))
+    if call.query.has("recurse") {
+      try conflict(call.query, among: ["recurse", "cas"])
+      return Proposal(command: .kvDeleteTree(prefix: key), reply: .truth)
+    }
+    guard !call.name.isEmpty else { throw .bad("Missing key name") }
+    let cas = try call.query.bytes("cas").map { bytes throws(Refusal) in
+      try UInt64(goParsing: bytes)
+    }
+    return Proposal(command: .kvDelete(key: key, cas: cas), reply: .flag)
+  }
+
+  /// Two parameters that exclude each other: 400 with the whole query as Go encodes it, sorted.
+  private static func conflict(
+    _ query: QueryParameters, among names: [StaticString]
+  ) throws(Refusal) {
+    guard names.filter({ query.has($0) }).count > 1 else { return }
+    let sorted = query.parameters.enumerated().sorted { a, b in
+      a.element.name == b.element.name
+        ? a.offset < b.offset : a.element.name.lexicographicallyPrecedes(b.element.name)
+    }
+    let text = sorted.map { queryEscaped($0.element.name) + "=" + queryEscaped($0.element.value) }
+    throw .bad("Conflicting flags: " + text.joined(separator: "&"))
+  }
+
+  private static func queryEscaped(_ bytes: [UInt8]) -> String {
+    var text = ""
+    for byte in bytes {
+      switch byte {
+      case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x2D, 0x2E, 0x5F, 0x7E:
+        text.unicodeScalars.append(Unicode.Scalar(byte))
+      case 0x20: text += "+"
+      default:
+        let hex = String(byte, radix: 16, uppercase: true)
+        text += hex.count == 1 ? "%0" + hex : "%" + hex
+      }
+    }
+    return text
+  }
+}
