@@ -8,8 +8,6 @@ struct AnswerQueue {
     /// Bytes written before this answer was at the front.
     var waiting: [UInt8] = []
     var isComplete = false
-    /// The head of a streamed answer has been written.
-    var isStreaming = false
     var isChunked = false
     /// Nothing but the head is sent (HEAD, 204, 304).
     var hidesBody = false

@@ -44,6 +44,8 @@ package final class HTTPClient {
     case timeout
     case closed
     case malformed(String)
+    /// The head came, but the body ended too early or not in time: what there is of it.
+    case incomplete(status: Int, reason: String, body: [UInt8])
   }
 
   /// Cancel with the returned closure; `done` is called exactly once unless cancelled.
@@ -76,7 +78,7 @@ package final class HTTPClient {
   }
 
   private func start(_ timeoutNanoseconds: UInt64) {
-    timer = loop.schedule(after: timeoutNanoseconds) { self.finish(.failure(.timeout)) }
+    timer = loop.schedule(after: timeoutNanoseconds) { self.fail(.timeout) }
     var options = TCPConnection.Options()
     options.inputBytesMax = 128 << 10
     connection = TCPConnection(
@@ -111,6 +113,13 @@ package final class HTTPClient {
     case .complete: succeed()
     case .fault(let message): finish(.failure(.malformed(message)))
     }
+  }
+
+  private func fail(_ failure: Failure) {
+    guard parser.hasHead else { return finish(.failure(failure)) }
+    finish(
+      .failure(
+        .incomplete(status: parser.status, reason: parser.reason, body: parser.body)))
   }
 
   private func succeed() {
@@ -168,7 +177,7 @@ extension HTTPClient: TCPConnectionDelegate {
   package func connectionDidReachEOF(_ connection: TCPConnection) {
     read(connection)
     guard done != nil else { return }
-    if parser.endOfInput() { succeed() } else { finish(.failure(.closed)) }
+    if parser.endOfInput() { succeed() } else { fail(.closed) }
   }
 
   package func connectionDidDrain(_ connection: TCPConnection) {}
@@ -179,6 +188,6 @@ extension HTTPClient: TCPConnectionDelegate {
       finish(.failure(.connect(error ?? unknown)))
       return
     }
-    if parser.endOfInput() { succeed() } else { finish(.failure(.closed)) }
+    if parser.endOfInput() { succeed() } else { fail(.closed) }
   }
 }

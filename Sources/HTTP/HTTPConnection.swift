@@ -10,10 +10,8 @@ import EventLoop
 final class HTTPConnection: TCPConnectionDelegate {
   enum Phase {
     case open
-    /// The last answer is queued; nothing more is read.
+    /// The last answer is owed or queued; what still arrives is dropped.
     case finishing
-    /// The last answer is sent; what still arrives is dropped until the client closes.
-    case lingering
     case closed
   }
 
@@ -36,7 +34,6 @@ final class HTTPConnection: TCPConnectionDelegate {
   private var waitingSince: UInt64
   /// Output that was queued at the last sweep, and since when it has not become less.
   private var stalled = (bytes: 0, since: UInt64(0))
-  private var lingeredBytes = 0
   private var hasReleasedBuffers = true
 
   init(tcp: TCPConnection, server: HTTPServer) {
@@ -51,11 +48,7 @@ final class HTTPConnection: TCPConnectionDelegate {
   func connectionDidConnect(_ connection: TCPConnection) {}
 
   func connectionDidRead(_ connection: TCPConnection) {
-    guard phase == .open else {
-      dropInput()
-      return
-    }
-    process()
+    if phase == .open { process() } else { tcp.input.removeAll() }
   }
 
   func connectionDidReachEOF(_ connection: TCPConnection) {
@@ -104,7 +97,7 @@ final class HTTPConnection: TCPConnectionDelegate {
         dispatch(server)
         if phase == .open { server.lendBuffers(to: &parser) }
       case .fault(let fault):
-        refuse(.text(fault.status, fault.reason.description), lingers: fault.status == 413)
+        refuse(.text(fault.status, fault.reason.description))
       }
     }
     if parser.isIdle { server.takeBuffers(from: &parser) }
@@ -117,7 +110,7 @@ final class HTTPConnection: TCPConnectionDelegate {
 
   private func askWhetherBodyIsWanted(_ server: HTTPServer, hasBytes: Bool) {
     if let refusal = server.bodyLimit(parser.headOnly(tcp.remoteAddress)) {
-      refuse(refusal, lingers: true)
+      refuse(refusal)
       return
     }
     // RFC 9110 10.1.1: not needed when the body is on its way already. Not while answers are
@@ -140,22 +133,13 @@ final class HTTPConnection: TCPConnectionDelegate {
   }
 
   /// The last answer of this connection; the request it belongs to is not read to its end.
-  private func refuse(_ response: HTTPResponse, lingers: Bool) {
-    var slot = AnswerQueue.Slot(isHead: false, isHTTP10: false)
-    slot.closesAfter = true
-    let sequence = answers.append(slot)
-    phase = lingers ? .lingering : .finishing
+  private func refuse(_ response: HTTPResponse) {
+    let sequence = answers.append(AnswerQueue.Slot(closesAfter: true))
+    phase = .finishing
     var last = response
     last.closes = true
     server?.countRefused()
     answer(sequence, last)
-  }
-
-  private func dropInput() {
-    lingeredBytes += tcp.input.count
-    tcp.input.removeAll()
-    guard phase == .lingering, let server else { return }
-    if lingeredBytes > server.limits.lingerBytesMax { tcp.closeAfterFlush() }
   }
 
   private func updateReading() {
@@ -209,7 +193,6 @@ final class HTTPConnection: TCPConnectionDelegate {
     let isChunked = !answers[index].isHTTP10
     if !isChunked { answers[index].closesAfter = true }
     let closes = noteClosing(index, head)
-    answers[index].isStreaming = true
     answers[index].isChunked = isChunked
     answers[index].hidesBody = answers[index].isHead || ResponseWriter.hasNoBody(head.status)
     let date = server.dateLine
@@ -308,13 +291,11 @@ final class HTTPConnection: TCPConnectionDelegate {
   }
 
   private func closeAfterLastAnswer() {
+    phase = .finishing
     releaseAnswers()
-    if phase == .lingering && !hasReachedEOF {
-      waitingSince = server?.loop.now ?? 0
-    } else {
-      phase = .finishing
-      tcp.closeAfterFlush()
-    }
+    // Waits a moment for the client's own close: it still sends what we refused to read, and a
+    // reset would overtake the answer.
+    tcp.closeAfterFlush()
   }
 
   // MARK: Time and end
@@ -340,18 +321,16 @@ final class HTTPConnection: TCPConnectionDelegate {
     checkStall(now, limits)
     let seconds = Int(clamping: (now - min(waitingSince, now)) / 1_000_000_000)
     switch (phase, waiting) {
-    case (.lingering, _):
-      if answers.isEmpty && seconds >= limits.lingerSeconds { tcp.closeAfterFlush() }
     case (.open, .request):
       if seconds >= limits.idleSeconds { tcp.closeAfterFlush() }
     case (.open, .head):
       if seconds >= limits.headerSeconds {
-        refuse(.text(408, "request headers took too long"), lingers: false)
+        refuse(.text(408, "request headers took too long"))
       }
     case (.open, .body):
       let allowed = seconds - limits.bodyGraceSeconds
       if allowed > 0 && parser.bodyBytesReceived / limits.bodyBytesPerSecondMin < allowed {
-        refuse(.text(408, "request body took too long"), lingers: false)
+        refuse(.text(408, "request body took too long"))
       }
     default: break
     }

@@ -9,6 +9,8 @@ package struct HTTPLimits: Sendable {
   package var connectionsPerClientMax = 4096
   /// Requests of one connection that may wait for answers at a time.
   package var pipelineMax = 128
+  /// No further request of a connection is parsed while it owes its client so many bytes.
+  package var outputHighWater = 1 << 20
   package var idleSeconds = 300
   package var headerSeconds = 20
   /// A body must arrive at least this fast, in bytes per second, after a grace period.
@@ -16,9 +18,5 @@ package struct HTTPLimits: Sendable {
   package var bodyGraceSeconds = 10
   /// A client that takes nothing of a waiting answer for this long is cut off.
   package var stallSeconds = 60
-  /// After a refused body: how long and how much of it is read and dropped, so that the client sees
-  /// the answer before the connection ends.
-  package var lingerSeconds = 2
-  package var lingerBytesMax = 8 << 20
   package init() {}
 }

@@ -35,6 +35,8 @@ package final class HTTPServer {
 
   /// Larger buffers of unusual requests are not kept.
   private static let spareBytesMax = 2048
+  /// Unread bytes of one connection; bodies are taken out as they arrive.
+  private static let inputBytesMax = 256 << 10
 
   /// - Parameters:
   ///   - bodyLimit: asked when the head is there, before the body is read: nil lets
@@ -51,9 +53,13 @@ package final class HTTPServer {
     self.handler = handler
     // The listener needs a closure over this server, which needs the listener's address.
     let box = Box()
-    let listener = try TCPListener(
-      address: address, loop: loop, options: TCPConnection.Options()
-    ) { connection in box.server?.accept(connection) }
+    var options = TCPConnection.Options()
+    options.inputBytesMax = Self.inputBytesMax
+    options.outputHighWater = limits.outputHighWater
+    options.outputLowWater = limits.outputHighWater / 4
+    let listener = try TCPListener(address: address, loop: loop, options: options) { connection in
+      box.server?.accept(connection)
+    }
     self.listener = listener
     localAddress = listener.localAddress
     box.server = self

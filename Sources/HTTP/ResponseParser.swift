@@ -52,6 +52,14 @@ struct ResponseParser {
     }
   }
 
+  /// The status line and the headers of the final response are there.
+  var hasHead: Bool {
+    switch state {
+    case .statusLine, .headers: false
+    default: true
+    }
+  }
+
   /// The server closed its side; true when that is a proper end of the response.
   mutating func endOfInput() -> Bool {
     if state == .untilClose { state = .complete }
