@@ -125,6 +125,11 @@ extension RaftCore {
     if leading.transfer != nil { effects.events.append(.transferFinished(succeeded: false)) }
     leading.transfer = LeadershipTransfer(target: target, reason: reason)
     effects.events.append(.transferStarted(to: target))
+    // What is in flight to a target that lags may be lost; there is no time to find out.
+    guard let position = peers.firstIndex(where: { $0.id == target }),
+      peers[position].isReplicating, peers[position].matchIndex < lastIndex
+    else { return }
+    peers[position].becomeProbing()
   }
 
   /// The voter with the longest log among those that answer; the first of equals.
