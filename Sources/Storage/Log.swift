@@ -154,18 +154,24 @@ package final class Log<Files: FileSystem> {
     syncedEnd = tail
   }
 
-  /// Something was synced that no record on disk proves yet (see the type's comment).
-  package var needsMark: Bool { failure == nil && contentEnd > writtenMark }
+  /// Something was synced that no record on disk proves yet (see the type's comment), and there
+  /// is room to prove it; at the very end of a segment the next header does.
+  package var needsMark: Bool {
+    failure == nil && contentEnd > writtenMark
+      && tail + markFiller + 3 * LogRecordHeader.bytes <= activeBytes
+  }
+
+  /// Payload of the first of two mark records that puts the second into the next sector: a proof
+  /// must not be lost with what it proves.
+  private var markFiller: Int {
+    LogOptions.sectorBytes - (tail + LogRecordHeader.bytes) % LogOptions.sectorBytes
+  }
 
   /// Writes a record that proves what is synced. Costs a small write; sync it when idle.
   package func mark() throws(StorageError) {
     try refuseIfFailed()
     guard needsMark, tail == syncedEnd else { return }
-    // Two records, the second in the next sector: a proof must not be lost with what it proves.
-    let sector = LogOptions.sectorBytes
-    let filler = sector - (tail + LogRecordHeader.bytes) % sector
-    // At the very end of a segment there may be no room; the next header proves it then.
-    guard tail + filler + 3 * LogRecordHeader.bytes <= activeBytes else { return }
+    let filler = markFiller
     clearPending()
     for payload in [filler, 0] {
       let start = beginRecord()
