@@ -230,9 +230,13 @@ final class HTTPConnection: TCPConnectionDelegate {
     if index == 0 { advance() }
   }
 
-  /// A streamed answer that will not be ended: only closing tells the client.
+  /// A streamed answer that will not be ended. Without its last chunk the client sees that it is
+  /// cut; where the end of the connection is the end of the body, only a reset says so.
   func abandon(_ sequence: UInt64) {
-    if answers.index(sequence) != nil { tcp.close() }
+    guard let index = answers.index(sequence) else { return }
+    guard answers[index].isChunked else { return tcp.reset() }
+    phase = .finishing
+    tcp.closeAfterFlush()
   }
 
   private func noteClosing(_ index: Int, _ response: HTTPResponse) -> Bool {
