@@ -114,7 +114,8 @@ final class HTTPConnection: TCPConnectionDelegate {
       return
     }
     // RFC 9110 10.1.1: not needed when the body is on its way already. Not while answers are
-    // owed: it would appear to belong to an earlier request.
+    // owed: it would appear to belong to an earlier request. A client that gets none sends its body
+    // after a while all the same.
     if parser.expectsContinue && !hasBytes && answers.isEmpty && !parser.isHTTP10 {
       tcp.output.append("HTTP/1.1 100 Continue\r\n\r\n")
       tcp.flushAtTurnEnd()

@@ -326,6 +326,20 @@ private func bodies(_ text: String) -> [String] {
     #expect(bodies(body.received) == ["408 request body took too long"])
   }
 
+  @Test func aClientThatTakesNothingIsCutOff() throws {
+    var limits = HTTPLimits()
+    limits.stallSeconds = 1
+    let fixture = try Fixture(limits)
+    let large = [UInt8](repeating: 0x61, count: 32 << 20)
+    fixture.handler = { _, responder in
+      responder.respond(HTTPResponse(status: 200, body: large))
+    }
+    let client = fixture.client(get("/large"))
+    client.connection?.pauseReading()
+    #expect(fixture.wait { fixture.server.counters.requests == 1 })
+    #expect(fixture.wait { fixture.server.counters.connectionsOpen == 0 })
+  }
+
   @Test func drainFinishesWhatIsUnderWay() throws {
     let fixture = try Fixture()
     var waiting: [HTTPResponder] = []

@@ -1,3 +1,4 @@
+import EventLoop
 import Testing
 
 @testable import HTTP
@@ -166,5 +167,17 @@ private func text(_ bytes: some Sequence<UInt8>) -> String {
     #expect(parse("SSH-2.0-x\r\n") == "malformed HTTP response \"SSH-2.0-x\"")
     #expect(parse(ok + "Transfer-Encoding: chunked\r\n\r\nx\r\n") == "malformed chunked encoding")
     #expect(parse("") == "incomplete")
+  }
+}
+
+@Suite struct ClientKeyTests {
+  @Test func networksCountAsOneClient() throws {
+    func key(_ host: String) throws -> [UInt8] {
+      ClientKey.of(try #require(SocketAddress(host: host, port: 1)))
+    }
+    #expect(try key("10.0.0.1") == [10, 0, 0, 1])
+    #expect(try key("::ffff:10.0.0.1") == [10, 0, 0, 1])
+    #expect(try key("2001:db8:1:2::3") == key("2001:db8:1:2:ffff::9"))
+    #expect(try key("2001:db8:1:2::3") != key("2001:db8:1:3::3"))
   }
 }
