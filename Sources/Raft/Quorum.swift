@@ -50,10 +50,15 @@ struct VoteTally: Equatable, Sendable {
   private(set) var granted: [NodeID] = []
   private(set) var rejected: [NodeID] = []
 
-  /// The first answer of a voter counts, later ones do not.
+  /// A vote that was granted stays so; a PreVote that was refused may be granted later.
   mutating func record(_ voter: NodeID, granted isGranted: Bool) {
-    guard !granted.contains(voter), !rejected.contains(voter) else { return }
-    if isGranted { granted.append(voter) } else { rejected.append(voter) }
+    guard !granted.contains(voter) else { return }
+    if isGranted {
+      rejected.removeAll { $0 == voter }
+      granted.append(voter)
+    } else if !rejected.contains(voter) {
+      rejected.append(voter)
+    }
   }
 
   mutating func reset() {

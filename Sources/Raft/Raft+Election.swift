@@ -48,7 +48,7 @@ extension RaftCore {
       election.rushTicks = ticks - 1
       if ticks <= 1 { return rush(into: &effects) }
     }
-    guard election.elapsedTicks >= election.timeoutTicks else { return }
+    guard election.elapsedTicks >= election.timeoutTicks else { return repeatPreVote(&effects) }
     resetElectionTimer()
     guard mayCampaign else {
       if role != .follower { becomeFollower(term, leader: nil, into: &effects) }
@@ -70,6 +70,13 @@ extension RaftCore {
     startTally(.preCandidate, into: &effects)
     effects.events.append(.becamePreCandidate(term: term))
     if decide(into: &effects) { return }
+    requestVotes(isPreVote: true, isTransfer: false, into: &effects)
+  }
+
+  /// PreVotes promise nothing, so they may be asked for again: some were lost, and some refused
+  /// only because that node's timer is a tick behind.
+  private func repeatPreVote(_ effects: inout Effects) {
+    guard role == .preCandidate, election.elapsedTicks % options.heartbeatTicks == 0 else { return }
     requestVotes(isPreVote: true, isTransfer: false, into: &effects)
   }
 
@@ -95,7 +102,7 @@ extension RaftCore {
     election.tally.record(id, granted: true)
   }
 
-  private mutating func requestVotes(
+  private func requestVotes(
     isPreVote: Bool, isTransfer: Bool, into effects: inout Effects
   ) {
     let request = Message.voteRequest(
@@ -103,7 +110,8 @@ extension RaftCore {
         term: isPreVote ? term.next : term, lastIndex: lastIndex, lastTerm: lastTerm,
         isPreVote: isPreVote, isTransfer: isTransfer))
     let configuration = configuration
-    for member in configuration.members where member.id != id && configuration.isVoter(member.id) {
+    for member in configuration.members where configuration.isVoter(member.id) {
+      guard !election.tally.granted.contains(member.id) else { continue }
       let envelope = Envelope(to: member.id, message: request)
       // The own vote is cast on disk before others are asked; a PreVote is not cast at all.
       if isPreVote { effects.send.append(envelope) } else { effects.sendAfterSync.append(envelope) }
@@ -121,7 +129,9 @@ extension RaftCore {
         becomeLeader(into: &effects)
       }
     case .lost:
+      let isHarmless = role == .preCandidate
       becomeFollower(term, leader: nil, into: &effects)
+      if isHarmless { election.timeoutTicks -= options.electionTicks / 2 }
     }
     return true
   }

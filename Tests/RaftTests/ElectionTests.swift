@@ -190,6 +190,18 @@ import Testing
     }
   }
 
+  @Test func `a silent leader is replaced, after a split vote too`() {
+    for seed in UInt64(1)...40 {
+      for voters in [3, 5] {
+        let cluster = TestCluster(voters: voters, seed: seed)
+        let old = cluster.elect()
+        cluster.run(ticks: 10)
+        cluster.isolate(old)
+        cluster.run(until: { (cluster.leader ?? old) != old }, ticksMax: 110, "failover")
+      }
+    }
+  }
+
   @Test func `a link that only one follower lost changes nothing`() {
     let cluster = TestCluster(voters: 3)
     cluster.elect(1)

@@ -42,9 +42,10 @@ import Testing
     #expect(tally.outcome(configuration, unreachable: []) == .pending)
     #expect(tally.outcome(configuration, unreachable: [NodeID(4), NodeID(5)]) == .lost)
     tally.record(NodeID(4), granted: false)
-    tally.record(NodeID(4), granted: true)
+    tally.record(NodeID(4), granted: false)
     #expect(tally.outcome(configuration, unreachable: []) == .pending)
-    tally.record(NodeID(5), granted: true)
+    tally.record(NodeID(4), granted: true)
+    tally.record(NodeID(4), granted: false)
     #expect(tally.outcome(configuration, unreachable: []) == .won)
   }
 
