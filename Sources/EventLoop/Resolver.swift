@@ -9,6 +9,10 @@ package final class Resolver {
   package struct Failure: Error, Equatable, Sendable, CustomStringConvertible {
     package var host: String
     package var text: String
+    package init(host: String, text: String) {
+      self.host = host
+      self.text = text
+    }
     package var description: String { "cannot resolve \(host): \(text)" }
   }
 

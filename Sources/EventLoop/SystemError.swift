@@ -1,4 +1,5 @@
 internal import CRoost
+internal import Glibc
 
 /// A failed system call: what was tried, on what, and errno.
 package struct SystemError: Error, Equatable, Sendable, CustomStringConvertible {
@@ -25,5 +26,12 @@ package struct SystemError: Error, Equatable, Sendable, CustomStringConvertible 
     }
     if bytes[0] >= 0x41, bytes[0] <= 0x5A { bytes[0] += 0x20 }
     return String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+  }
+}
+
+extension SystemError {
+  /// Nobody listens there (any more): refused, or reset while connecting.
+  package var isRefusal: Bool {
+    code == ECONNREFUSED || code == ECONNRESET || code == EPIPE
   }
 }
