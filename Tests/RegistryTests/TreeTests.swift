@@ -3,6 +3,8 @@ import Testing
 
 @testable import Registry
 
+extension Int: TreeKey {}
+
 /// The tree against a sorted array, with copies held while it moves on.
 @Suite struct TreeTests {
   /// Sorted pairs, the obvious way.
@@ -121,5 +123,48 @@ import Testing
       return key < 300
     }
     #expect(seen == 201)
+  }
+
+  /// Keys with much in common, one a prefix of the other, with zero bytes: hints must decide none
+  /// of them wrongly.
+  @Test(arguments: [UInt64(41), 42, 43])
+  func keysOfBytesAreFoundByTheirHints(seed: UInt64) {
+    var random = SplitMix(seed: seed)
+    let stems = ["", "a", "common/prefix/", "common/prefix/of/many/keys/"].map { Array($0.utf8) }
+    func key() -> Key {
+      var bytes = stems[Int(random.below(seed == 43 ? 2 : 4))]
+      for _ in 0..<random.below(12) { bytes.append(UInt8(random.below(3)) &* 127) }
+      return Key(bytes)
+    }
+    var tree = Tree<Key, Int>()
+    var model: [Key: Int] = [:]
+    for step in 0..<6000 {
+      let key = key()
+      if random.chance((step / 1500).isMultiple(of: 2) ? 1 : 7, in: 10) {
+        let removed = tree.removeValue(forKey: key)
+        let expected = model.removeValue(forKey: key)
+        #expect(removed == expected)
+      } else {
+        let replaced = tree.updateValue(step, forKey: key)
+        let expected = model.updateValue(step, forKey: key)
+        #expect(replaced == expected)
+      }
+      let other = self.probe(key, step)
+      #expect(tree[other] == model[other])
+      if step.isMultiple(of: 250) {
+        #expect(tree.isWellFormed && tree.count == model.count)
+        let found = tree.keys(from: other) { _ in true }
+        #expect(found == model.keys.filter { !($0 < other) }.sorted())
+      }
+    }
+  }
+
+  /// A key near another one.
+  func probe(_ key: Key, _ step: Int) -> Key {
+    switch step % 3 {
+    case 0: Key(Array(key.bytes.dropLast()))
+    case 1: Key(key.bytes + [0])
+    default: key
+    }
   }
 }
