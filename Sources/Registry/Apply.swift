@@ -26,24 +26,34 @@ extension Registry {
     do {
       var reader = Reader(payload)
       let header = try CommandEnvelope.Header(from: &reader)
-      let tag = try CommandTag(from: &reader)
-      context.time = header.time
-      // The command most applied stays out of the enum, whose cases are large.
-      if tag == .kvSet {
-        let command = try KVSet(from: &reader)
-        try reader.finish()
-        return once(header.requestID, &context) { registry, context in
-          registry.set(command, &context)
-        }
-      }
-      let command = try Command(tag: tag, from: &reader)
-      try reader.finish()
-      return once(header.requestID, &context) { registry, context in
-        registry.perform(command, &context)
-      }
+      guard let stamp = header.origin else { return try apply(header, &reader, &context) }
+      if case .repeated(let first) = origins.judge(stamp, index: context.index) { return first }
+      let outcome = try apply(header, &reader, &context)
+      origins.remember(stamp, outcome, index: context.index)
+      return outcome
     } catch {
       let text = "raft apply failed: cannot decode the command: \(error)"
       return .refused(Refusal(status: 500, text: text))
+    }
+  }
+
+  private mutating func apply(
+    _ header: CommandEnvelope.Header, _ reader: inout Reader, _ context: inout ApplyContext
+  ) throws(WireError) -> Outcome {
+    let tag = try CommandTag(from: &reader)
+    context.time = header.time
+    // The command most applied stays out of the enum, whose cases are large.
+    if tag == .kvSet {
+      let command = try KVSet(from: &reader)
+      try reader.finish()
+      return once(header.requestID, &context) { registry, context in
+        registry.set(command, &context)
+      }
+    }
+    let command = try Command(tag: tag, from: &reader)
+    try reader.finish()
+    return once(header.requestID, &context) { registry, context in
+      registry.perform(command, &context)
     }
   }
 

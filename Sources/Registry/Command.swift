@@ -158,10 +158,15 @@ package struct CommandEnvelope: Equatable, Sendable {
   package var time: UInt64
   /// Commands with the same id are applied once; later ones get the first outcome.
   package var requestID: UniqueID?
+  /// Nil: never sent twice.
+  package var origin: OriginStamp?
   package var command: Command
-  package init(time: UInt64, requestID: UniqueID?, command: Command) {
+  package init(
+    time: UInt64, requestID: UniqueID?, origin: OriginStamp? = nil, command: Command
+  ) {
     self.time = time
     self.requestID = requestID
+    self.origin = origin
     self.command = command
   }
 }

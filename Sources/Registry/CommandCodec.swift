@@ -2,7 +2,8 @@ package import Wire
 
 /// The bytes of a command in the log:
 ///
-///     version 1 (u8) · time (u64) · has request id (flag) · [request id (16 bytes)] · tag (u8) · body
+///     version 1 (u8) · time (u64) · 1 has request id, 2 has origin (u8) · [origin (20 bytes)] ·
+///     [request id (16 bytes)] · tag (u8) · body
 ///
 /// Decoding is strict: an unknown version or tag, a count beyond the end and bytes left over are
 /// errors, the same on every node. Nothing here nests, so nothing recurses.
@@ -17,7 +18,9 @@ extension CommandEnvelope {
     }
     writer.u8(Self.version)
     writer.u64(time)
-    writer.optional(requestID) { $0.uniqueID($1) }
+    writer.u8((requestID == nil ? 0 : Self.hasRequestID) | (origin == nil ? 0 : Self.hasOrigin))
+    origin?.encode(into: &writer)
+    if let requestID { writer.uniqueID(requestID) }
     command.encode(into: &writer)
     return writer.bytes
   }
@@ -33,13 +36,17 @@ extension CommandEnvelope {
   /// What stands before the command.
   struct Header {
     let time: UInt64
+    let origin: OriginStamp?
     let requestID: UniqueID?
 
     init(from reader: inout Reader) throws(WireError) {
       let version = try reader.u8()
       guard version == CommandEnvelope.version else { throw .unknownTag(UInt64(version)) }
       time = try reader.u64()
-      requestID = try reader.optionalID()
+      let parts = try reader.u8()
+      guard parts <= 3 else { throw .unknownTag(UInt64(parts)) }
+      origin = parts & hasOrigin != 0 ? try OriginStamp(from: &reader) : nil
+      requestID = parts & hasRequestID != 0 ? try reader.uniqueID() : nil
     }
   }
 
@@ -48,7 +55,8 @@ extension CommandEnvelope {
     let header = try Header(from: &reader)
     let command = try Command(tag: try CommandTag(from: &reader), from: &reader)
     try reader.finish()
-    self.init(time: header.time, requestID: header.requestID, command: command)
+    self.init(
+      time: header.time, requestID: header.requestID, origin: header.origin, command: command)
   }
 }
 

@@ -65,6 +65,9 @@ package struct Registry: Sendable {
   var rememberedOrder = Tree<UInt64, UniqueID>()
   var rememberedBytes = 0
 
+  /// Answers that may be asked for again when leadership moves.
+  var origins = Origins()
+
   package init(options: Options) { self.options = options }
 
   /// A hash over the whole logical state; equal states give equal hashes on every node.

@@ -11,7 +11,7 @@ import Wire
 enum SnapshotSection: UInt8, CaseIterable {
   case header = 1
   case serviceIndexes, nodeIndexes, keys, tombstones, lockDelays, nodes, services, checks
-  case sessions, remembered
+  case sessions, remembered, origins
   case end = 255
 
   static var version: UInt8 { 1 }
@@ -101,6 +101,8 @@ package struct SnapshotEncoder: Sendable {
       return Self.fill(registry.sessionsTable, from: &cursor.id, into: &writer) {
         $2.encode(into: &$0)
       }
+    case .origins:
+      for origin in registry.origins.known { origin.encode(into: &writer) }
     case .remembered:
       return Self.fill(registry.remembered, from: &cursor.id, into: &writer) { writer, id, entry in
         writer.uniqueID(id)

@@ -103,6 +103,10 @@ package struct SnapshotDecoder {
       }
       registry.insertSession(record)
     case .remembered: try decodeRemembered(from: &body)
+    case .origins:
+      guard registry.origins.restore(try Origins.Known(from: &body)) else {
+        throw .unorderedRecords
+      }
     }
   }
 
