@@ -1,149 +1,228 @@
 package import EventLoop
+import Peer
 package import Raft
 package import Registry
-
-/// Why a request could not be served. The API maps each to a status and a text, once.
-package enum RequestFailure: Error, Equatable, Sendable {
-  /// Nothing was done: no leader is known, or none could be reached in time.
-  case noLeader
-  /// It may have been applied or may yet be: the leader changed or the time ran out after it was
-  /// proposed.
-  case outcomeUnknown(String)
-  /// Nothing was done: too much is under way; try again later.
-  case overloaded(String)
-  /// Nothing was done: the leader's disk is full.
-  case diskFull
-  /// Nothing was done, and it would fail again.
-  case refused(Refusal)
-  /// This node is shutting down.
-  case stopping
-}
-
-/// What travels with a request from its caller to the leader.
-package struct RequestContext: Sendable {
-  /// The caller's token; ACLs are decided where the request is executed (empty: anonymous).
-  package var token = ""
-  package var requestID: UniqueID?
-  /// Nanoseconds on the loop's clock (`EventLoop.now`); 0 = the configured request timeout.
-  package var deadline: UInt64 = 0
-  package init() {}
-}
-
-package struct WatchID: Hashable, Sendable {
-  package let value: UInt64
-  package init(_ value: UInt64) { self.value = value }
-}
-
-package struct MemberStatus: Equatable, Sendable {
-  package var id: NodeID
-  package var name: String
-  package var peerAddress: String
-  package var isVoter: Bool
-  package var isLeader: Bool
-  /// As this node sees it: itself, or connected.
-  package var isReachable: Bool
-  /// On the leader only.
-  package var matchIndex: UInt64?
-  package var lastContactMilliseconds: UInt64?
-  /// From the member's last hello or status gossip; nil when unknown.
-  package var httpAddress: String?
-}
-
-package struct NodeStatus: Equatable, Sendable {
-  package enum Role: String, Sendable { case leader, follower, candidate, learner, joining }
-  package var role: Role
-  package var term: UInt64
-  package var leader: NodeID?
-  package var leaderName: String?
-  package var leaderPeerAddress: String?
-  package var commitIndex: UInt64
-  package var lastApplied: UInt64
-  package var lastIndex: UInt64
-  package var firstIndex: UInt64
-  package var snapshotIndex: UInt64
-  /// Milliseconds since this node heard the leader; 0 on the leader.
-  package var lastContactMilliseconds: UInt64
-  package var members: [MemberStatus]
-}
+package import Storage
 
 /// One node: drives Raft, the log, peers, the state machine, timers, forwarding, read barriers,
-/// snapshots and membership. STUB.
+/// snapshots and membership.
+///
+/// **A turn.** Whatever arrives in one turn of the loop only changes Raft's state and fills queues;
+/// at the turn's end it is handled as one batch (`endTurn`): proposals become one append, barriers
+/// one ReadIndex, messages leave, the disk gets one write, what is committed is applied, requests
+/// are answered, watchers woken. **Failures** end in one of three ways: a retry inside the
+/// deadline of the request, a `RequestFailure`, or `onFatal` when this node cannot be trusted any
+/// more (its disk failed).
 ///
 /// Thread rule: everything here is called on the loop's thread. Completions are called on it too,
 /// exactly once, never from inside the call that was given them.
 package final class Node {
+  enum Phase {
+    /// No log: looking for the others.
+    case discovering
+    /// The first entry is on its way to the disk.
+    case forming
+    /// Asks for admission, or learns.
+    case joining
+    case running
+  }
+  enum Reply {
+    case outcome(ProposalTable.Completion, Result<Outcome, RequestFailure>)
+    case barrier(ReadBarriers.Completion, RequestFailure?)
+    case request((RequestAnswer) -> Void, RequestAnswer)
+  }
+  enum Mail: Sendable {
+    case log(LogWriter.Completion)
+    case snapshot(SnapshotDesk.Answer)
+  }
+
+  static let version = "0.1.0"
+
   package let configuration: NodeConfiguration
   package let loop: EventLoop
+  package let logger: Logger
+  package let metrics = Metrics()
+  /// For whatever blocks or burns; shared with duties. Snapshots have a thread of their own.
+  package let workers: Workers
+
+  /// Called when the node cannot go on (its disk failed). Everything is answered with a failure
+  /// from then on.
+  package var onFatal: ((String) -> Void)?
+  package internal(set) var id: NodeID
+  /// The state as applied here: for stale reads at once, for others after `readBarrier`.
+  package internal(set) var registry: Registry
+  /// Where this node serves HTTP, for the others to know; set by whoever binds it.
+  package var httpAddress: String
+
+  // What duties hang on to: see `Hooks.swift`.
+  package var hooks = NodeHooks()
+
+  var phase: Phase
+  var raft: RaftCore
+  var effects = Effects()
+  /// The effects that are being obeyed; swapped with `effects` so that both keep their buffers.
+  var obeyed = Effects()
+  var changes = ChangeSet()
+  var replies: [Reply] = []
+
+  var proposals: ProposalTable
+  /// Scratch of one batch.
+  var proposedSequences: [UInt64] = []
+  var forwarding = Forwarding()
+  var reads = ReadBarriers()
+  var requests = Requests()
+  var watchers = Watchers()
+  var operations = MembershipOperations()
+  var bootstrap = Bootstrap()
+  var gossip = Gossip()
+  var snapshots = SnapshotState()
+  var logBytesSinceSnapshot = 0
+  var disk: PersistQueue
+  var lastStampedTime: UInt64 = 0
+
+  let writer: LogWriter
+  let desk: SnapshotDesk
+  let transport: PeerTransport
+  /// The transport holds it weakly.
+  private let relay: TransportRelay
+  let advertisedAddress: HostPort
+  let saveIdentity: (NodeIdentity) throws(StorageError) -> Void
+  /// Kept for its lock.
+  private var directory: DataDirectory?
+  var identity: NodeIdentity?
+  var formingEntry: Entry?
+
+  let counters: Counters
+  let histograms: Histograms
+
+  var isStarted = false
+  /// No new work; what is under way may finish.
+  var isStopping = false
+  /// Everything is answered with a failure.
+  var isStopped = false
+  var isRemoved = false
+  var reportedMismatch = false
+  var wasLeader = false
+  var coarseTicks = 0
+  private var isInTurnEnd = false
 
   /// Opens the data directory, recovers, binds the peer port. Does not touch the network otherwise.
-  package init(configuration: NodeConfiguration, loop: EventLoop) throws(StartFailure) {
-    fatalError("stub")
+  package convenience init(
+    configuration: NodeConfiguration, loop: EventLoop
+  ) throws(StartFailure) {
+    guard let path = configuration.dataDirectory else {
+      try self.init(
+        configuration: configuration, loop: loop, files: MemoryFileSystem(), root: "memory",
+        logOptions: .inMemory)
+      return
+    }
+    let directory: DataDirectory
+    do throws(StorageError) { directory = try DataDirectory(path) } catch {
+      throw StartFailure("data directory \(path): \(error)")
+    }
+    try self.init(
+      configuration: configuration, loop: loop, files: PosixFileSystem(), root: path,
+      directory: directory)
   }
-  package func start() { fatalError("stub") }
-  /// Hands leadership over, drains what is under way, syncs, then calls `done`.
-  package func stop(done: @escaping () -> Void) { fatalError("stub") }
-  /// Called when the node cannot go on (disk failed, data damaged, removed from the cluster).
-  package var onFatal: ((String) -> Void)? {
-    get { fatalError("stub") }
-    set { fatalError("stub") }
+
+  /// On any disk; tests come in here.
+  package init<Files: FileSystem & Sendable>(
+    configuration: NodeConfiguration, loop: EventLoop, files: Files, root: String,
+    logOptions: LogOptions = LogOptions(), directory: DataDirectory? = nil
+  ) throws(StartFailure) {
+    let logger = Logger(level: configuration.logLevel, json: configuration.logJSON)
+    let mailbox = MailboxHolder()
+    let restored = try Restored(
+      configuration: configuration, files: files, root: root, logOptions: logOptions,
+      logger: logger, mailbox: mailbox)
+    self.configuration = configuration
+    self.loop = loop
+    self.logger = logger
+    self.directory = directory
+    workers = Workers(threads: 2, queueMax: 4096)
+    id = restored.id
+    registry = restored.registry
+    phase = restored.phase
+    isRemoved = restored.isRemoved
+    identity = restored.identity
+    raft = restored.raft
+    writer = restored.writer
+    desk = restored.desk
+    disk = PersistQueue(lastIndex: restored.raft.lastIndex, lastTerm: restored.raft.lastTerm)
+    proposals = ProposalTable(origin: UInt64.random(in: 1 ... .max))
+    snapshots.kept = restored.raft.snapshotMeta.map { [$0] } ?? []
+    saveIdentity = { (identity) throws(StorageError) in
+      try identity.write(files, directory: root)
+    }
+    counters = Counters(metrics)
+    histograms = Histograms(metrics)
+    let bound = try Binding(
+      configuration: configuration, loop: loop, restored: restored, workers: workers)
+    transport = bound.transport
+    advertisedAddress = bound.advertised
+    let host = configuration.advertiseAddress ?? configuration.clientAddress
+    httpAddress =
+      configuration.ports.http > 0 && configuration.ports.http < 65_536
+      ? HostPort(host: host, port: UInt16(configuration.ports.http)).text : ""
+    relay = bound.relay
+    relay.node = self
+    mailbox.connect(
+      loop.makeMailbox { [weak self] (mail: [Mail]) in
+        for item in mail { self?.receive(item) }
+      })
+    loop.onTurnEnd { [weak self] in self?.endTurn() }
+    registerMembershipHandlers()
+    registerGauges()
   }
 
-  package var id: NodeID { fatalError("stub") }
-  /// The id as Consul shows server ids.
-  package static func uuid(of id: NodeID) -> String { fatalError("stub") }
-  package var status: NodeStatus { fatalError("stub") }
-  package var hasLeader: Bool { fatalError("stub") }
-  package var metrics: Metrics { fatalError("stub") }
-  package var logger: Logger { fatalError("stub") }
+  package func start() {
+    guard !isStarted, !isStopped else { return }
+    isStarted = true
+    if let notes = directory?.notes {
+      for note in notes { logger.log(.warning, "storage", note) }
+    }
+    if isRemoved {
+      isRemoved = false
+      becomeRemoved()
+    }
+    noteEstablished()
+    updatePeers()
+    applyCommitted()
+    if phase == .discovering || phase == .joining { startBootstrap() }
+    if phase == .running, raft.configuration.voters == [id] { campaignFirst() }
+    scheduleTick()
+    loop.requestTurnEnd()
+  }
 
-  /// The state as applied here: for stale reads at once, for others after `readBarrier`.
-  package var registry: Registry { fatalError("stub") }
+  /// Gives the directory free for the next process (or the next node of a test).
+  func releaseDirectory() {
+    directory?.close()
+    directory = nil
+  }
 
-  /// Proposes through the leader, whichever node that is, and answers after it was applied *here
-  /// or at the leader*; a following `readBarrier` on any node sees it.
-  package func propose(
-    _ command: Command, _ context: RequestContext,
-    completion: @escaping (Result<Outcome, RequestFailure>) -> Void
-  ) { fatalError("stub") }
+  func receive(_ mail: Mail) {
+    guard !isStopped else { return }
+    switch mail {
+    case .log(let completion): receive(completion)
+    case .snapshot(let answer): receive(answer)
+    }
+  }
 
-  /// After this succeeds `registry` reflects everything acknowledged before the call, by anyone.
-  package func readBarrier(
-    _ context: RequestContext, completion: @escaping (RequestFailure?) -> Void
-  ) { fatalError("stub") }
+  /// Answers at the end of this turn, or of the next: never inside the call that asked.
+  func replyLater(_ reply: Reply) {
+    replies.append(reply)
+    loop.requestTurnEnd()
+  }
 
-  /// Restarts the deadline of a TTL check at the leader; goes through the log only when status or
-  /// output change (output alone is limited in rate).
-  package func updateTTLCheck(
-    _ update: CheckUpdate, _ context: RequestContext,
-    completion: @escaping (Result<Outcome, RequestFailure>) -> Void
-  ) { fatalError("stub") }
-
-  /// Restarts a session's deadline at the leader; no log write.
-  package func renewSession(
-    _ id: UniqueID, _ context: RequestContext,
-    completion: @escaping (Result<SessionRecord?, RequestFailure>) -> Void
-  ) { fatalError("stub") }
+  // MARK: Watching
 
   /// Calls `wake` once, at the end of a turn in which one of the topics changed.
   package func watch(_ topics: [Topic], wake: @escaping () -> Void) -> WatchID {
-    fatalError("stub")
+    if let id = watchers.add(topics, wake: wake) { return id }
+    // Too many: answered as if something had changed, which a watcher must expect anyway.
+    loop.schedule(after: 1_000_000_000, wake)
+    return WatchID(0)
   }
-  package func cancelWatch(_ id: WatchID) { fatalError("stub") }
 
-  package func transferLeadership(
-    to id: NodeID?, completion: @escaping (RequestFailure?) -> Void
-  ) { fatalError("stub") }
-  package func addPeer(
-    name: String, peerAddress: String, completion: @escaping (RequestFailure?) -> Void
-  ) { fatalError("stub") }
-  package func removePeer(_ id: NodeID, completion: @escaping (RequestFailure?) -> Void) {
-    fatalError("stub")
-  }
-}
-
-/// Why a node could not start: shown to the operator, exit status 1.
-package struct StartFailure: Error, Equatable, Sendable, CustomStringConvertible {
-  package var message: String
-  package init(_ message: String) { self.message = message }
-  package var description: String { message }
+  package func cancelWatch(_ id: WatchID) { watchers.cancel(id) }
 }

@@ -1,0 +1,78 @@
+import EventLoop
+import Peer
+import Raft
+import Storage
+
+/// A graceful end, so that a rolling restart loses no request.
+extension Node {
+  private static var transferNanoseconds: UInt64 { 1_000_000_000 }
+  private static var drainNanoseconds: UInt64 { 1_000_000_000 }
+  private static var pollNanoseconds: UInt64 { 5_000_000 }
+
+  /// Hands leadership over, finishes what is under way, syncs, then calls `done`. Bounded: about
+  /// two seconds, and the time of the last sync.
+  package func stop(done: @escaping () -> Void) {
+    guard isStarted, !isStopping, !isStopped else {
+      if !isStopped { close() }
+      loop.schedule(after: 0, done)
+      return
+    }
+    isStopping = true
+    logger.log(.info, "node", "stopping")
+    if raft.role == .leader, raft.configuration.voters.count > 1 {
+      raft.step(.transferLeadership(to: nil), into: &effects)
+      loop.requestTurnEnd()
+    }
+    raft.step(.setElectable(false), into: &effects)
+    awaitSuccessor(until: loop.now + Self.transferNanoseconds, done)
+  }
+
+  private func awaitSuccessor(until deadline: UInt64, _ done: @escaping () -> Void) {
+    let isLast = raft.configuration.voters.count <= 1
+    let isHandedOver = raft.role != .leader && (raft.leader != nil || !raft.configuration.names(id))
+    if isLast || isHandedOver || loop.now >= deadline || isStopped {
+      return drain(until: loop.now + Self.drainNanoseconds, done)
+    }
+    loop.schedule(after: Self.pollNanoseconds) { [weak self] in
+      self?.awaitSuccessor(until: deadline, done)
+    }
+  }
+
+  private func drain(until deadline: UInt64, _ done: @escaping () -> Void) {
+    let isIdle = proposals.count == 0 && reads.count == 0 && disk.isEmpty
+    guard isIdle || loop.now >= deadline || isStopped else {
+      loop.schedule(after: Self.pollNanoseconds) { [weak self] in
+        self?.drain(until: deadline, done)
+      }
+      return
+    }
+    persistCommitIndex()
+    if !isStopped { endEverything(.stopping) }
+    // What was written in this turn leaves before the links close.
+    loop.schedule(after: Self.pollNanoseconds) { [weak self] in
+      self?.close()
+      done()
+    }
+  }
+
+  private func close() {
+    isStopped = true
+    transport.close()
+    writer.stop()
+    desk.stop()
+    workers.stop()
+    releaseDirectory()
+  }
+}
+
+extension Node {
+  /// As if the process was killed: nothing is said, nothing is finished. For tests.
+  func kill() {
+    isStopped = true
+    transport.close()
+    writer.stop()
+    desk.stop()
+    workers.stop()
+    releaseDirectory()
+  }
+}

@@ -1,0 +1,155 @@
+import EventLoop
+import Peer
+import Raft
+import Registry
+
+/// The turn: gather, step, send, persist, apply, reply, wake.
+extension Node {
+  static let tickNanoseconds: UInt64 = 10_000_000
+  /// Entries applied in one go; a node that catches up lets sockets and timers have their turn.
+  static let applyMax: UInt64 = 16_384
+
+  func endTurn() {
+    guard isStarted, !isStopped else { return runReplies() }
+    flushRequests()
+    flushProposals()
+    flushReads()
+    obey()
+    while applyCommitted() { obey() }
+    completeReads()
+    flushAnswers()
+    notePlace()
+    runReplies()
+    wakeWatchers()
+    takeSnapshotIfDue()
+  }
+
+  /// Does what Raft asks for, until it asks for nothing more.
+  func obey() {
+    while effects.isWorkLeft {
+      swap(&effects, &obeyed)
+      for envelope in obeyed.send { send(envelope) }
+      persist(&obeyed)
+      if !obeyed.snapshotReads.isEmpty || !obeyed.snapshotChunks.isEmpty
+        || obeyed.compactedThrough != nil
+      {
+        obeySnapshots(obeyed)
+      }
+      if !obeyed.reads.isEmpty { receive(obeyed.reads) }
+      if !obeyed.events.isEmpty { handle(obeyed.events) }
+      obeyed.removeAll()
+    }
+  }
+
+  func send(_ envelope: Envelope) {
+    if case .snapshotChunk = envelope.message {
+      transport.sendBulk(envelope.message, to: envelope.to)
+    } else {
+      transport.send(envelope.message, to: envelope.to)
+    }
+  }
+
+  /// Applies what is committed; true when it applied something that Raft must be told.
+  @discardableResult
+  func applyCommitted() -> Bool {
+    let first = raft.lastApplied.next
+    let committed = raft.commitIndex
+    guard first <= committed else { return false }
+    let last = LogIndex(min(committed.value, first.value + Self.applyMax - 1))
+    let isLeader = raft.role == .leader
+    let start = loop.now
+    for entry in raft.entries(from: first, through: last) {
+      guard entry.kind == .command else { continue }
+      let outcome = registry.apply(entry.payload, index: entry.index.value, changes: &changes)
+      if let stamp = CommandEnvelope.origin(of: entry.payload) {
+        if stamp.origin == proposals.origin {
+          complete(stamp.sequence, outcome)
+        } else if isLeader {
+          forwarding.answer(stamp, outcome)
+        }
+      }
+      if entry.index.value % Gossip.samplePeriod == 0 {
+        gossip.sample(index: entry.index.value, hash: registry.runningHash)
+      }
+    }
+    metrics.increment(counters.applied, by: last.value - first.value + 1)
+    metrics.record(histograms.applyBatch, (loop.now - min(start, loop.now)) / 1000)
+    raft.step(.applied(through: last), into: &effects)
+    guard last == committed else {
+      // The rest in the next turn.
+      loop.schedule(after: 0) {}
+      return false
+    }
+    return true
+  }
+
+  /// Leadership as the rest of the node sees it.
+  private func notePlace() {
+    noteEstablished()
+    if raft.isEstablishedLeader != wasLeader {
+      wasLeader = raft.isEstablishedLeader
+      for hook in hooks.leadershipChanged { hook(wasLeader) }
+    }
+  }
+
+  private func runReplies() {
+    guard !replies.isEmpty else { return }
+    var batch: [Reply] = []
+    swap(&batch, &replies)
+    for reply in batch {
+      switch reply {
+      case .outcome(let completion, let result): completion(result)
+      case .barrier(let completion, let failure): completion(failure)
+      case .request(let completion, let answer): completion(answer)
+      }
+    }
+  }
+
+  private func wakeWatchers() {
+    guard !changes.isEmpty else { return }
+    var batch = ChangeSet()
+    swap(&batch, &changes)
+    for hook in hooks.registryChanged { hook(batch) }
+    watchers.note(batch)
+    for wake in watchers.takeDue() { wake() }
+  }
+
+  // MARK: Time
+
+  func scheduleTick() {
+    loop.schedule(after: Self.tickNanoseconds) { [weak self] in
+      guard let self, !isStopped else { return }
+      tick()
+      scheduleTick()
+    }
+  }
+
+  private func tick() {
+    if phase != .discovering, phase != .forming { raft.step(.tick, into: &effects) }
+    tickBootstrap()
+    proposals.retryDeferred()
+    expireProposals()
+    superviseReads()
+    superviseRequests()
+    coarseTicks += 1
+    if coarseTicks % 10 == 0 {
+      advanceOperations()
+      tendMembership()
+      for hook in hooks.coarseTick { hook() }
+    }
+    if coarseTicks % 20 == 0 { retryRefusedWrites() }
+    if coarseTicks % 100 == 0 {
+      persistCommitIndex()
+      sendGossip()
+    }
+  }
+}
+
+extension Effects {
+  /// Anything that `obey` has to do.
+  var isWorkLeft: Bool {
+    hardState != nil || !append.isEmpty || !send.isEmpty || !sendAfterSync.isEmpty
+      || !reads.isEmpty || !snapshotReads.isEmpty || !snapshotChunks.isEmpty
+      || compactedThrough != nil || logResetAfter != nil || !events.isEmpty
+  }
+}
