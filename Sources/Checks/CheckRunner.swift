@@ -101,7 +101,9 @@ package final class CheckRunner {
   // MARK: Schedule
 
   private func interval(_ check: Check) -> UInt64 {
-    max(check.spec.intervalNanoseconds, context.limits.intervalNanosecondsMin)
+    let limits = context.limits
+    return min(
+      max(check.spec.intervalNanoseconds, limits.intervalNanosecondsMin), limits.nanosecondsMax)
   }
 
   private func schedule(_ check: Check) {
@@ -164,7 +166,8 @@ package final class CheckRunner {
     let spec = check.spec
     let timeout =
       spec.timeoutNanoseconds > 0
-      ? spec.timeoutNanoseconds : context.limits.timeoutNanosecondsDefault
+      ? min(spec.timeoutNanoseconds, context.limits.nanosecondsMax)
+      : context.limits.timeoutNanosecondsDefault
     let done = { [weak self] (result: ProbeResult) in
       guard let self else { return }
       finished(check, result)

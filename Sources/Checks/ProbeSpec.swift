@@ -64,5 +64,7 @@ package struct CheckLimits: Sendable {
   package var allowsLinkLocal = false
   package var intervalNanosecondsMin: UInt64 = 1_000_000_000
   package var timeoutNanosecondsDefault: UInt64 = 10_000_000_000
+  /// A year; longer intervals and timeouts count as that, so that deadlines cannot overflow.
+  package var nanosecondsMax: UInt64 = 366 * 86_400 * 1_000_000_000
   package init() {}
 }

@@ -334,7 +334,7 @@ final class HTTPConnection: TCPConnectionDelegate {
       }
     case (.open, .body):
       let allowed = seconds - limits.bodyGraceSeconds
-      if allowed > 0 && parser.bodyBytesReceived / limits.bodyBytesPerSecondMin < allowed {
+      if allowed > 0 && parser.bodyBytesReceived / max(1, limits.bodyBytesPerSecondMin) < allowed {
         refuse(.text(408, "request body took too long"))
       }
     default: break

@@ -274,6 +274,14 @@ private final class Fixture {
     #expect(fixture.wait { fixture.reports.count > 20_000 })
   }
 
+  @Test func enormousTimesDoNotOverflow() throws {
+    let fixture = try Fixture { $0.nanosecondsMax = 10_000_000 }
+    fixture.runner.set(
+      ProbeSpec(
+        id: "a", kind: .tcp(address: "bad"), intervalNanoseconds: .max, timeoutNanoseconds: .max))
+    #expect(fixture.wait { fixture.reports.count == 2 })
+  }
+
   @Test func firstRunsAreSpreadAndThenSteady() throws {
     let fixture = try Fixture { $0.probesInFlightMax = 1000 }
     let interval: UInt64 = 200_000_000
