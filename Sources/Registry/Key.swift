@@ -30,6 +30,31 @@ package struct Key: Hashable, Comparable, Sendable {
   static let empty = Key([UInt8]())
 }
 
+extension Key: TreeKey {
+  package func commonPrefix(with other: Key) -> Int {
+    let shared = min(bytes.count, other.bytes.count)
+    var i = 0
+    while i < shared, bytes[i] == other.bytes[i] { i += 1 }
+    return i
+  }
+
+  package func hint(after skip: Int) -> UInt64 {
+    let end = min(bytes.count, skip + 8)
+    guard skip < end else { return 0 }
+    var hint: UInt64 = 0
+    for i in skip..<end { hint = hint << 8 | UInt64(bytes[i]) }
+    return hint << UInt64(8 * (skip + 8 - end))
+  }
+}
+
+extension UInt64: TreeKey {
+  package func hint(after skip: Int) -> UInt64 { self }
+}
+
+extension UniqueID: TreeKey {
+  package func hint(after skip: Int) -> UInt64 { high }
+}
+
 /// The lower-cased form under which the catalog finds names of nodes, services and checks; the
 /// spelling given is kept in the records.
 package func foldedName(_ name: String) -> String {
@@ -56,7 +81,7 @@ package func quoted(_ text: String) -> String {
 }
 
 /// Key of a table by node and id, ordered by the first part.
-struct Pair: Hashable, Comparable, Sendable {
+struct Pair: Hashable, TreeKey {
   let first: Key
   let second: Key
   init(_ first: Key, _ second: Key) {
@@ -69,7 +94,7 @@ struct Pair: Hashable, Comparable, Sendable {
 }
 
 /// Key of a secondary index: two things it is looked up by, then what makes it unique.
-struct Triple: Hashable, Comparable, Sendable {
+struct Triple: Hashable, TreeKey {
   let first: Key
   let second: Key
   let third: Key

@@ -150,7 +150,7 @@ extension Registry {
 }
 
 /// When the delay of a key ends; in the order in which delays end.
-struct LockDelay: Comparable, Sendable {
+struct LockDelay: TreeKey {
   let until: UInt64
   let key: Key
   static func < (a: LockDelay, b: LockDelay) -> Bool {

@@ -10,7 +10,7 @@
 /// became small with a neighbour when both fit well into one node.
 ///
 /// Copies may be read and written on different threads: see `TreeNode`.
-package struct Tree<K: Comparable & Sendable, V: Sendable>: Sendable {
+package struct Tree<K: TreeKey, V: Sendable>: Sendable {
   typealias Node = TreeNode<K, V>
 
   private var root: Node?
@@ -144,8 +144,7 @@ package struct Tree<K: Comparable & Sendable, V: Sendable>: Sendable {
     if node.children.isEmpty {
       let slot = node.lowerBound(key)
       guard slot < node.keys.count, !(key < node.keys[slot]) else { return nil }
-      node.keys.remove(at: slot)
-      return node.values.remove(at: slot)
+      return node.removeEntry(at: slot)
     }
     let slot = node.childIndex(for: key)
     let removed = remove(key, from: &node.children[slot])
@@ -153,7 +152,7 @@ package struct Tree<K: Comparable & Sendable, V: Sendable>: Sendable {
     return removed
   }
 
-  /// Height and fill are as promised, keys are in order; for tests.
+  /// Heights and hints are as promised, keys are in order; for tests.
   package var isWellFormed: Bool {
     guard let root else { return count == 0 }
     var seen = 0

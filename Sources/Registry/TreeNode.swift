@@ -1,9 +1,27 @@
+/// What a `Tree` needs to know of its keys.
+///
+/// A node keeps eight bytes of each key beside the others, so that a search looks into the key
+/// itself (a cache miss each, in a table of a million) only where those are equal. Keys without
+/// bytes leave the defaults, which say that nothing is known: then only `<` decides.
+package protocol TreeKey: Comparable, Sendable {
+  /// How many leading bytes the keys have in common.
+  func commonPrefix(with other: Self) -> Int
+  /// The bytes that follow the first `skip`, as a big-endian number, padded with zeros. For keys
+  /// that have the first `skip` bytes in common, different hints are ordered as the keys are.
+  func hint(after skip: Int) -> UInt64
+}
+
+extension TreeKey {
+  package func commonPrefix(with other: Self) -> Int { 0 }
+  package func hint(after skip: Int) -> UInt64 { 0 }
+}
+
 /// A node of a `Tree`: a leaf (keys with values) or a branch (children between separator keys).
 ///
 /// `@unchecked Sendable` is sound because a node is changed only while it is known to be uniquely
 /// referenced, by the one tree value that holds it; as soon as a second copy of a tree can reach
 /// it, nobody changes it any more. This is the rule the standard library's arrays live by.
-final class TreeNode<K: Comparable & Sendable, V: Sendable>: @unchecked Sendable {
+final class TreeNode<K: TreeKey, V: Sendable>: @unchecked Sendable {
   /// Entries of a leaf, children of a branch. 64 keeps a tree of a million keys four levels deep
   /// and a path copy at about 10 KB.
   static var sizeMax: Int { 64 }
@@ -16,24 +34,52 @@ final class TreeNode<K: Comparable & Sendable, V: Sendable>: @unchecked Sendable
 
   /// Leaf: the keys. Branch: `keys[i]` is a lower bound of what is below `children[i + 1]`, and
   /// above everything below `children[i]`.
-  var keys: [K]
+  private(set) var keys: [K]
   var values: [V]
   var children: [TreeNode]
+  /// All keys have that many leading bytes in common (they may have more).
+  private var skip = 0
+  /// The hint of each key after `skip`.
+  private var hints: [UInt64]
 
   init(keys: [K], values: [V], children: [TreeNode]) {
     self.keys = keys
     self.values = values
     self.children = children
+    hints = []
+    makeHints()
   }
 
-  convenience init(copying other: TreeNode) {
-    self.init(keys: other.keys, values: other.values, children: other.children)
+  init(copying other: TreeNode) {
+    keys = other.keys
+    values = other.values
+    children = other.children
+    skip = other.skip
+    hints = other.hints
+  }
+
+  /// Keys are in order, so what the first and the last have in common all have.
+  private func makeHints() {
+    guard let first = keys.first, let last = keys.last else {
+      skip = 0
+      hints = []
+      return
+    }
+    skip = first.commonPrefix(with: last)
+    hints = keys.map { $0.hint(after: skip) }
   }
 
   var size: Int { children.isEmpty ? keys.count : children.count }
 
+  /// Every hint is that of its key.
+  private var hasRightHints: Bool {
+    hints == keys.map { $0.hint(after: skip) }
+      && keys.allSatisfy { skip == 0 || $0.commonPrefix(with: keys[0]) >= skip }
+  }
+
   /// The same for every leaf below it, or nil when the tree is out of balance.
   var depth: Int? {
+    guard hasRightHints else { return nil }
     guard let first = children.first else { return values.count == keys.count ? 1 : nil }
     guard keys.count + 1 == children.count, let depth = first.depth else { return nil }
     for child in children where child.depth != depth { return nil }
@@ -42,40 +88,59 @@ final class TreeNode<K: Comparable & Sendable, V: Sendable>: @unchecked Sendable
 
   /// The slot of the first key that is not below `key`.
   func lowerBound(_ key: K) -> Int {
+    guard let first = keys.first, let last = hints.last else { return 0 }
+    if skip > 0, key.commonPrefix(with: first) < skip { return first < key ? keys.count : 0 }
+    let hint = key.hint(after: skip)
     // Keys often come in order: the end is tried first.
-    guard let last = keys.last else { return 0 }
-    if last < key { return keys.count }
+    if last < hint { return keys.count }
     var low = 0
-    var high = keys.count - 1
+    var high = keys.count
     while low < high {
       let middle = (low + high) / 2
-      if keys[middle] < key { low = middle + 1 } else { high = middle }
+      let other = hints[middle]
+      let isBelow = other == hint ? keys[middle] < key : other < hint
+      if isBelow { low = middle + 1 } else { high = middle }
     }
     return low
   }
 
   /// The child that holds `key`: as many separators are not above it.
   func childIndex(for key: K) -> Int {
-    guard let last = keys.last else { return 0 }
-    if !(key < last) { return keys.count }
-    var low = 0
-    var high = keys.count - 1
-    while low < high {
-      let middle = (low + high) / 2
-      if key < keys[middle] { high = middle } else { low = middle + 1 }
-    }
-    return low
+    let slot = lowerBound(key)
+    return slot < keys.count && !(key < keys[slot]) ? slot + 1 : slot
   }
 
   func insertEntry(_ key: K, _ value: V, at slot: Int) {
     if keys.count == keys.capacity { keys.reserveCapacity(keys.count + Self.growth) }
     if values.count == values.capacity { values.reserveCapacity(values.count + Self.growth) }
-    keys.insert(key, at: slot)
+    insertKey(key, at: slot)
     values.insert(value, at: slot)
   }
 
+  private func insertKey(_ key: K, at slot: Int) {
+    guard let first = keys.first, key.commonPrefix(with: first) >= skip else {
+      keys.insert(key, at: slot)
+      makeHints()
+      return
+    }
+    keys.insert(key, at: slot)
+    if hints.count == hints.capacity { hints.reserveCapacity(hints.count + Self.growth) }
+    hints.insert(key.hint(after: skip), at: slot)
+  }
+
+  func removeEntry(at slot: Int) -> V {
+    removeKey(at: slot)
+    return values.remove(at: slot)
+  }
+
+  @discardableResult
+  private func removeKey(at slot: Int) -> K {
+    hints.remove(at: slot)
+    return keys.remove(at: slot)
+  }
+
   func insertChild(_ child: TreeNode, above key: K, at slot: Int) {
-    keys.insert(key, at: slot - 1)
+    insertKey(key, at: slot - 1)
     children.insert(child, at: slot)
   }
 
@@ -85,6 +150,7 @@ final class TreeNode<K: Comparable & Sendable, V: Sendable>: @unchecked Sendable
     let right = TreeNode(keys: Array(keys[cut...]), values: Array(values[cut...]), children: [])
     keys = Array(keys[..<cut])
     values = Array(values[..<cut])
+    makeHints()
     return (right.keys[0], right)
   }
 
@@ -94,6 +160,7 @@ final class TreeNode<K: Comparable & Sendable, V: Sendable>: @unchecked Sendable
     let separator = keys[cut - 1]
     keys = Array(keys[..<(cut - 1)])
     children = Array(children[..<cut])
+    makeHints()
     return (separator, right)
   }
 
@@ -101,7 +168,7 @@ final class TreeNode<K: Comparable & Sendable, V: Sendable>: @unchecked Sendable
   func mergeChild(at slot: Int) {
     if children[slot].size == 0 {
       children.remove(at: slot)
-      if !keys.isEmpty { keys.remove(at: slot == 0 ? 0 : slot - 1) }
+      if !keys.isEmpty { removeKey(at: slot == 0 ? 0 : slot - 1) }
       return
     }
     guard children.count > 1 else { return }
@@ -111,11 +178,12 @@ final class TreeNode<K: Comparable & Sendable, V: Sendable>: @unchecked Sendable
       children[left] = TreeNode(copying: children[left])
     }
     let right = children.remove(at: left + 1)
-    let separator = keys.remove(at: left)
+    let separator = removeKey(at: left)
     let merged = children[left]
     if !merged.children.isEmpty { merged.keys.append(separator) }
     merged.keys.append(contentsOf: right.keys)
     merged.values.append(contentsOf: right.values)
     merged.children.append(contentsOf: right.children)
+    merged.makeHints()
   }
 }
