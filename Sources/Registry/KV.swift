@@ -191,7 +191,11 @@ extension Registry {
       if deletedAt <= index { old.append(key) }
       return true
     }
-    for key in old { tombstones.removeValue(forKey: key) }
+    if old.count == tombstones.count {
+      tombstones = Tree()
+    } else {
+      for key in old { tombstones.removeValue(forKey: key) }
+    }
   }
 
   // MARK: Reading. Indexes are those of X-Consul-Index, never 0 (consul-api.md 4.6)

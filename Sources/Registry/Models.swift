@@ -35,6 +35,18 @@ package struct KVEntry: Equatable, Sendable {
   package var modifyIndex: UInt64
   package var lockIndex: UInt64
   package var session: UniqueID?
+  package init(
+    key: Key, value: [UInt8], flags: UInt64, createIndex: UInt64, modifyIndex: UInt64,
+    lockIndex: UInt64, session: UniqueID? = nil
+  ) {
+    self.key = key
+    self.value = value
+    self.flags = flags
+    self.createIndex = createIndex
+    self.modifyIndex = modifyIndex
+    self.lockIndex = lockIndex
+    self.session = session
+  }
 }
 
 package struct NodeRecord: Equatable, Sendable {

@@ -63,6 +63,20 @@ import Testing
     #expect(t.registry.kvPrefixIndex(Key("p/")) == 1)
   }
 
+  @Test func reapingKeepsYoungTombstones() {
+    let t = Harness()
+    for key in ["a", "b"] { t.put(key) }
+    t.put("z")
+    for key in ["a", "b"] { t.delete(key) }
+    t.put("last")
+    t.apply(.reapTombstones(through: 4))
+    #expect(t.changes.isEmpty)
+    #expect(t.registry.kvPrefixIndex(Key("b")) == 5)
+    #expect(t.registry.kvPrefixIndex(Key("a")) == 6)
+    t.apply(.reapTombstones(through: 5))
+    #expect(t.registry.kvPrefixIndex(Key("b")) == 6)
+  }
+
   @Test func prefixIndexesNeverGoBack() {
     let t = Harness()
     t.put("f/b/x")
