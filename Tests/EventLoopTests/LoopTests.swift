@@ -1,4 +1,5 @@
 import EventLoop
+import Glibc
 import Synchronization
 import Testing
 
@@ -14,7 +15,7 @@ private final class Bird {
   deinit { canary.deaths.withLock { $0 += 1 } }
 }
 
-@Suite(.serialized) struct LoopTests {
+@Suite(.serialized, .timeLimit(.minutes(1))) struct LoopTests {
   @Test func turnEndHandlersRunInOrderAndAgainWhenAsked() throws {
     let loop = try EventLoop()
     var events: [String] = []
@@ -118,22 +119,24 @@ private final class Bird {
 
   @Test func workersRunJobsAndBoundTheQueue() throws {
     let workers = Workers(threads: 2, queueMax: 4)
-    let gate = Mutex(())
-    let done = Mutex(0)
-    let started = Mutex(0)
-    gate._unsafeLock()
+    let isOpen = Atomic<Bool>(false)
+    let done = Atomic<Int>(0)
+    let started = Atomic<Int>(0)
     for _ in 0..<2 {
-      #expect(
-        workers.run {
-          started.withLock { $0 += 1 }
-          gate.withLock { _ in done.withLock { $0 += 1 } }
-        })
+      let isTaken = workers.run {
+        started.add(1, ordering: .sequentiallyConsistent)
+        while !isOpen.load(ordering: .acquiring) { sched_yield() }
+        done.add(1, ordering: .sequentiallyConsistent)
+      }
+      #expect(isTaken)
     }
-    while started.withLock({ $0 }) < 2 {}
-    for _ in 0..<4 { #expect(workers.run { done.withLock { $0 += 1 } }) }
+    while started.load(ordering: .acquiring) < 2 { sched_yield() }
+    for _ in 0..<4 {
+      #expect(workers.run { done.add(1, ordering: .sequentiallyConsistent) })
+    }
     #expect(!workers.run {}, "the queue is full")
-    gate._unsafeUnlock()
-    while done.withLock({ $0 }) < 6 {}
+    isOpen.store(true, ordering: .releasing)
+    while done.load(ordering: .acquiring) < 6 { sched_yield() }
     workers.stop()
     #expect(!workers.run {}, "stopped")
   }
