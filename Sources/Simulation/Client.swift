@@ -1,0 +1,149 @@
+import Basics
+import Registry
+
+/// What a client does, over and over.
+enum Workload: Equatable {
+  /// Reads, writes, compare-and-set, deletes and transactions on one group of keys; judged by the
+  /// linearizability checker.
+  case registers(group: Int)
+  /// Transfers between accounts by transactions: every read of all of them sees the same sum.
+  case bank
+}
+
+/// What a client last read of a register.
+struct Known: Equatable {
+  var value: UInt32 = 0
+  var modifyIndex: UInt64 = 0
+}
+
+/// One operation from its first attempt to its end.
+struct Call {
+  enum Kind {
+    case read([Key], Request.Consistency)
+    case write(Command)
+  }
+  var kind: Kind
+  /// Goes into the history; nil for the bank and for stale reads.
+  var operation: Operation?
+  /// Sent with every attempt: without one a write is tried once only.
+  var requestID: UniqueID?
+  var attemptsLeft: Int
+  /// An attempt ended without a certain outcome.
+  var isUncertain = false
+  var payload: [UInt8] = []
+}
+
+/// A user program: one operation at a time, through any node, retried on another one.
+struct Client {
+  let number: Int
+  let workload: Workload
+  /// The node it talks to.
+  var node = 0
+  var attempt: UInt64 = 0
+  var call: Call?
+  /// The newest index it was told; passed with stale reads.
+  var lastIndex: UInt64 = 0
+  var known = Array(repeating: Known(), count: Operation.registersMax)
+  /// What the last read of the bank saw; used by one transfer.
+  var balances: [Balance] = []
+}
+
+/// Everything clients did, for judgement at the end.
+struct Histories {
+  var groups: [[Operation]] = []
+  var nextValue: UInt32 = 1
+}
+
+extension Cluster {
+  static var attemptsMax: Int { 6 }
+
+  func makeClients() {
+    history.groups = Array(repeating: [], count: options.registerGroups)
+    for number in 0..<options.clients {
+      let isBanker = number > 0 && number % 3 == 0 && options.bankAccounts > 1
+      clients.append(
+        Client(
+          number: number,
+          workload: isBanker ? .bank : .registers(group: number % options.registerGroups),
+          node: world.index(below: options.voters)))
+    }
+  }
+
+  func nextOperation(_ number: Int) {
+    guard phase == .faults || phase == .healed, clients[number].call == nil else { return }
+    if world.random.chance(1, in: 20) { clients[number].node = world.index(below: nodes.count) }
+    clients[number].call = makeCall(for: clients[number])
+    attempt(number)
+  }
+
+  /// Sends the current operation (once more) to the client's node.
+  private func attempt(_ number: Int) {
+    guard var call = clients[number].call else { return }
+    clients[number].attempt += 1
+    call.attemptsLeft -= 1
+    let body: Request.Body
+    switch call.kind {
+    case .read(let keys, let consistency): body = .read(keys, consistency)
+    case .write(let command):
+      let isForgotten = sabotage == .forgetsRequestID && !call.payload.isEmpty
+      let envelope = CommandEnvelope(
+        time: 0, requestID: isForgotten ? nil : call.requestID, command: command)
+      call.payload = envelope.encoded()
+      body = .write(call.payload, hasRequestID: call.requestID != nil)
+    }
+    clients[number].call = call
+    let client = clients[number]
+    world.schedule(
+      .request(
+        node: client.node, Request(client: number, attempt: client.attempt, body: body)),
+      after: world.number(20...200))
+    world.schedule(
+      .clientTimeout(client: number, attempt: client.attempt), after: options.attemptMicroseconds)
+  }
+
+  /// The node's process ended: its clients' connections are reset.
+  func connectionsBroke(to slot: Int) {
+    for client in clients where client.node == slot && client.call != nil {
+      world.schedule(
+        .reply(client: client.number, attempt: client.attempt, .unknown),
+        after: world.number(50...500))
+    }
+  }
+
+  func timedOut(_ number: Int, _ attempt: UInt64) {
+    replied(number, attempt, .unknown)
+  }
+
+  func replied(_ number: Int, _ attempt: UInt64, _ reply: Reply) {
+    guard clients[number].attempt == attempt, var call = clients[number].call else { return }
+    switch reply {
+    case .outcome, .values:
+      return finish(number, call, reply)
+    case .notDone: break
+    case .unknown:
+      if case .write = call.kind { call.isUncertain = true }
+    }
+    clients[number].node = world.index(below: nodes.count)
+    let isSafe = call.requestID != nil || !call.isUncertain
+    clients[number].call = call
+    if isSafe, call.attemptsLeft > 0 {
+      // A new attempt number at once: a late answer to the old one must not count.
+      return self.attempt(number)
+    }
+    finish(number, call, call.isUncertain ? .unknown : .notDone)
+  }
+
+  private func finish(_ number: Int, _ call: Call, _ reply: Reply) {
+    clients[number].call = nil
+    clients[number].attempt += 1
+    switch reply {
+    case .outcome, .values: totals.operations += 1
+    case .unknown: totals.unknownOutcomes += 1
+    case .notDone: break
+    }
+    note("client \(number) \(call.kind) -> \(reply)")
+    record(call, reply, of: number)
+    world.schedule(
+      .clientNext(client: number), after: world.number(0...options.thinkMicroseconds * 2))
+  }
+}

@@ -1,0 +1,290 @@
+import Basics
+import Raft
+import Registry
+import Storage
+
+/// Counts of one run.
+struct Totals {
+  var operations: UInt64 = 0
+  var unknownOutcomes: UInt64 = 0
+  var elections: UInt64 = 0
+  var crashes: UInt64 = 0
+  var partitions: UInt64 = 0
+  var snapshots: UInt64 = 0
+  var snapshotsSent: UInt64 = 0
+  var installs: UInt64 = 0
+  var truncations: UInt64 = 0
+  var configurations: UInt64 = 0
+  var undecided: UInt64 = 0
+}
+
+/// One run: nodes, clients, network and nemesis on one clock, all decided by one seed.
+///
+/// Happy path: events are taken in time order until the phases are through: faults, then healing
+/// (the liveness check: writes must succeed again within a bound), then quiet (clients stop, all
+/// members must reach the same state), then the histories are judged. Failures: the first broken
+/// promise ends the run and is in `failure`.
+final class Cluster {
+  let options: SimulationOptions
+  let registryOptions: Registry.Options
+  var world: World
+  var network: Network
+  var nodes: [SimulatedNode] = []
+  var clients: [Client] = []
+  var history = Histories()
+  var transcript: Transcript
+  var totals = Totals()
+  private(set) var failure: String?
+  private(set) var phase = Phase.faults
+  private(set) var isOver = false
+  private var phaseStart: UInt64 = 0
+  private var operationsAtHeal: UInt64 = 0
+  private var checkerStorage: Checker?
+
+  /// Acknowledged after healing before the liveness check is content.
+  static let operationsAfterHealMin: UInt64 = 10
+
+  init(seed: UInt64, options override: SimulationOptions?, transcript mode: Transcript.Mode) {
+    world = World(seed: seed)
+    transcript = Transcript(mode: mode)
+    let drawn = SimulationOptions(random: &world.random)
+    options = override ?? drawn
+    network = Network(nodes: options.nodes, options: options.network)
+    var registryOptions = Registry.Options()
+    registryOptions.requestIDsMax = options.requestIDsMax
+    self.registryOptions = registryOptions
+    checkerStorage = Checker(cluster: self, nodes: options.nodes)
+    makeNodes()
+    makeClients()
+    note("seed \(seed): \(options)")
+  }
+
+  var sabotage: Sabotage? { options.sabotage }
+
+  var checker: Checker {
+    _read {
+      guard let checkerStorage else { fatalError("invariant: a cluster has its checker") }
+      yield checkerStorage
+    }
+    _modify {
+      guard checkerStorage != nil else { fatalError("invariant: a cluster has its checker") }
+      yield &checkerStorage!
+    }
+  }
+
+  private func makeNodes() {
+    let ids = (1...options.voters).map { NodeID(UInt64($0)) }
+    let bootstrap = Configuration(
+      voters: ids, members: ids.map { Member(id: $0, context: []) })
+    for slot in 0..<options.nodes {
+      let drift = options.driftPermille
+      let tick = options.tickMicroseconds * world.number((1000 - drift)...(1000 + drift)) / 1000
+      nodes.append(
+        SimulatedNode(
+          slot: slot, cluster: self,
+          bootstrap: slot < options.voters ? bootstrap : Configuration(), tick: tick,
+          wallSkew: world.number(0...100_000)))
+    }
+  }
+
+  // MARK: The run
+
+  func run() {
+    for node in nodes { node.start() }
+    for client in clients.indices {
+      world.schedule(.clientNext(client: client), after: world.number(0...200_000))
+    }
+    world.schedule(.nemesis, after: options.nemesis.intervalMicroseconds)
+    world.schedule(.phase(.healed), at: options.faultMicroseconds)
+    while failure == nil, !isOver, let event = world.next() {
+      transcript.mix(world.now)
+      handle(event)
+    }
+    if failure == nil { judge() }
+    transcript.mix(world.random.state)
+  }
+
+  private func handle(_ event: Event) {
+    switch event {
+    case .tick(let process): on(process, event) { $0.tick() }
+    case .turn(let process): on(process, event) { $0.endTurn() }
+    case .diskDone(let process): on(process, event) { $0.diskDone() }
+    case .snapshotWritten(let process): on(process, event) { $0.writeSnapshot() }
+    case .snapshotRead(let process, let read): on(process, event) { $0.serve(read) }
+    case .link(let process, let peer, let isUp):
+      on(process, event) { $0.step(isUp ? .linkRestored(peer) : .linkBroken(peer)) }
+    case .deliver(let from, let to, let packet): deliver(packet, from: from, to: to, event)
+    case .restart(let process):
+      let node = nodes[process.node]
+      if !node.isUp, node.incarnation == process.incarnation { start(node) }
+    case .request(let slot, let request): received(request, at: slot, event)
+    case .reply(let client, let attempt, let reply): replied(client, attempt, reply)
+    case .clientTimeout(let client, let attempt): timedOut(client, attempt)
+    case .clientNext(let client): nextOperation(client)
+    case .nemesis: if phase == .faults { disturb() }
+    case .phase(let next): enter(next)
+    }
+  }
+
+  /// Calls `body` unless the process is gone; a paused one gets the event when it goes on.
+  private func on(_ process: Process, _ event: Event, _ body: (SimulatedNode) -> Void) {
+    let node = nodes[process.node]
+    guard node.isCurrent(process) else { return }
+    if node.pausedUntil > world.now { return world.schedule(event, at: node.pausedUntil) }
+    transcript.mix(UInt64(node.slot))
+    body(node)
+  }
+
+  private func deliver(_ packet: Packet, from: Int, to: Int, _ event: Event) {
+    let node = nodes[to]
+    on(node.process, event) { node in
+      switch packet {
+      case .raft(let message):
+        note("<- n\(from + 1) \(message)", to)
+        node.step(.message(message, from: nodes[from].id))
+      case .forward(let id, let payload): node.forwarded(id, payload, from: from)
+      case .forwardReply(let id, let result): node.forwardAnswered(id, result)
+      }
+    }
+  }
+
+  private func received(_ request: Request, at slot: Int, _ event: Event) {
+    // Connection refused: the client knows that nothing was done.
+    guard nodes[slot].isUp else { return reply(to: request, .notDone, from: slot) }
+    on(nodes[slot].process, event) { $0.handle(request) }
+  }
+
+  // MARK: What nodes and clients use
+
+  func note(_ text: @autoclosure () -> String, _ node: Int? = nil) {
+    transcript.add(text(), at: world.now, node: node)
+  }
+
+  /// The first failure ends the run.
+  func fail(_ reason: String) {
+    guard failure == nil else { return }
+    note("FAILURE: \(reason)")
+    failure = reason
+  }
+
+  func send(_ packet: Packet, from: Int, to: Int) {
+    network.send(packet, from: from, to: to, in: &world)
+  }
+
+  func reply(to request: Request, _ reply: Reply, from slot: Int) {
+    world.schedule(
+      .reply(client: request.client, attempt: request.attempt, reply),
+      after: world.number(20...200))
+  }
+
+  var wallMilliseconds: UInt64 { 1_700_000_000_000 + world.now / 1000 }
+
+  /// The established leader of the highest term, if any.
+  var leader: SimulatedNode? {
+    var best: SimulatedNode?
+    for node in nodes where node.isUp && node.raft.isEstablishedLeader {
+      if best.map({ $0.raft.term < node.raft.term }) ?? true { best = node }
+    }
+    return best
+  }
+
+  // MARK: Phases
+
+  private func enter(_ next: Phase) {
+    switch next {
+    case .faults: return
+    case .healed:
+      phase = .healed
+      phaseStart = world.now
+      operationsAtHeal = totals.operations
+      heal()
+      world.schedule(.phase(.quiet), after: 100_000)
+    case .quiet: checkLiveness()
+    case .over: checkAgreement()
+    }
+  }
+
+  private func heal() {
+    note("all faults end")
+    network.calm()
+    for node in nodes {
+      node.pausedUntil = 0
+      node.diskSlowness = 1
+      if !node.isUp { start(node) }
+    }
+    for node in nodes {
+      for peer in nodes where peer.slot != node.slot {
+        world.schedule(.link(node.process, peer: peer.id, isUp: true), after: 1_000)
+      }
+    }
+  }
+
+  /// With all nodes up and connected, a leader is found and writes succeed within the bound.
+  private func checkLiveness() {
+    let isAlive =
+      leader != nil
+      && totals.operations >= operationsAtHeal + Self.operationsAfterHealMin
+    if isAlive {
+      note("the cluster works again")
+      phase = .quiet
+      phaseStart = world.now
+      world.schedule(.phase(.over), after: 100_000)
+    } else if world.now > phaseStart + options.recoveryMicrosecondsMax {
+      fail(
+        "liveness: \(options.recoveryMicrosecondsMax / 1000) ms after the last fault "
+          + (leader == nil ? "there is no leader" : "writes do not succeed") + describeNodes())
+    } else {
+      world.schedule(.phase(.quiet), after: 100_000)
+    }
+  }
+
+  private func checkAgreement() {
+    let isIdle = clients.allSatisfy { $0.call == nil }
+    if isIdle, let leader, membersAgree(with: leader) {
+      for node in nodes where node.lastApplied == leader.lastApplied {
+        checker.compareState(of: node)
+      }
+      readFinally(from: leader)
+      isOver = true
+    } else if world.now > phaseStart + options.recoveryMicrosecondsMax {
+      fail(
+        "agreement: clients stopped, and the members did not reach one state"
+          + describeNodes())
+    } else {
+      world.schedule(.phase(.over), after: 50_000)
+    }
+  }
+
+  private func membersAgree(with leader: SimulatedNode) -> Bool {
+    let configuration = leader.raft.configuration
+    guard configuration.outgoing.isEmpty, leader.raft.commitIndex == leader.raft.lastIndex else {
+      return false
+    }
+    return configuration.members.allSatisfy { member in
+      nodes[Int(member.id.value) - 1].lastApplied == leader.lastApplied
+    }
+  }
+
+  private func describeNodes() -> String {
+    nodes.map { node in
+      let raft = node.raft
+      return "\n  n\(node.slot + 1) \(node.isUp ? "up" : "down") \(raft.role) term \(raft.term) "
+        + "leader \(raft.leader?.description ?? "-") first \(raft.firstIndex) last "
+        + "\(raft.lastIndex)@\(raft.lastTerm) persisted \(raft.persistedIndex) commit "
+        + "\(raft.commitIndex) applied \(node.lastApplied) voters \(raft.configuration.voters) "
+        + "outgoing \(raft.configuration.outgoing) learners \(raft.configuration.learners)"
+    }.joined()
+  }
+
+  /// Judges the histories: linearizability, group by group.
+  private func judge() {
+    for (group, operations) in history.groups.enumerated() {
+      switch LinearizabilityChecker.check(operations) {
+      case .linearizable: break
+      case .undecided: totals.undecided += 1
+      case .violation(let text):
+        return fail("not linearizable: group \(group), \(operations.count) operations\n  \(text)")
+      }
+    }
+  }
+}

@@ -1,0 +1,174 @@
+import Raft
+
+/// The faults of a run: what happens next is drawn by weight, to whom by chance. Faults of single
+/// messages and syncs are in `NetworkOptions` and `DiskOptions`.
+enum Disturbance: CaseIterable {
+  case crash, powerLoss, crashAll, pause, partition, oneWayCut, heal, slowLink, slowDisk
+  case spuriousReset, transfer, membership
+
+  func weight(_ options: NemesisOptions) -> UInt64 {
+    switch self {
+    case .crash: options.crash
+    case .powerLoss: options.powerLoss
+    case .crashAll: options.crashAll
+    case .pause: options.pause
+    case .partition: options.partition
+    case .oneWayCut: options.oneWayCut
+    case .heal: options.heal
+    case .slowLink: options.slowLink
+    case .slowDisk: options.slowDisk
+    case .spuriousReset: options.spuriousReset
+    case .transfer: options.transfer
+    case .membership: options.membership
+    }
+  }
+}
+
+extension Cluster {
+  /// One fault, and the next one a while later.
+  func disturb() {
+    world.schedule(.nemesis, after: world.number(0...options.nemesis.intervalMicroseconds * 2))
+    let total = Disturbance.allCases.reduce(0) { $0 + $1.weight(options.nemesis) }
+    guard total > 0 else { return }
+    var ticket = world.random.below(total)
+    for disturbance in Disturbance.allCases {
+      let weight = disturbance.weight(options.nemesis)
+      if ticket < weight { return perform(disturbance) }
+      ticket -= weight
+    }
+  }
+
+  private func perform(_ disturbance: Disturbance) {
+    let node = nodes[world.index(below: nodes.count)]
+    let peer = nodes[world.index(below: nodes.count)]
+    switch disturbance {
+    case .crash: crash(node, losingPower: false)
+    case .powerLoss: crash(node, losingPower: true)
+    case .crashAll:
+      let losingPower = world.random.chance(1, in: 2)
+      for node in nodes { crash(node, losingPower: losingPower) }
+    case .pause:
+      let duration = world.number(10_000...options.nemesis.pauseMicrosecondsMax)
+      note("pauses for \(duration / 1000) ms", node.slot)
+      node.pausedUntil = world.now + duration
+    case .partition: partition()
+    case .oneWayCut:
+      note("cut to n\(peer.slot + 1)", node.slot)
+      totals.partitions += 1
+      if node.slot != peer.slot { network.cut(from: node.slot, to: peer.slot) }
+    case .heal:
+      note("the network heals")
+      network.heal()
+    case .slowLink: network.slow(from: node.slot, to: peer.slot, by: world.number(1000...200_000))
+    case .slowDisk: node.diskSlowness = world.number(1...100)
+    case .spuriousReset:
+      world.schedule(.link(node.process, peer: peer.id, isUp: false), after: 0)
+      world.schedule(
+        .link(node.process, peer: peer.id, isUp: true), after: world.number(0...500_000))
+    case .transfer:
+      node.step(.transferLeadership(to: world.random.chance(1, in: 2) ? nil : peer.id))
+    case .membership: changeMembership()
+    }
+  }
+
+  // MARK: Processes
+
+  private func crash(_ node: SimulatedNode, losingPower: Bool) {
+    guard node.isUp else { return }
+    node.crash(losingPower: losingPower)
+    restartLater(node)
+  }
+
+  func restartLater(_ node: SimulatedNode) {
+    guard !node.isUp else { return }
+    let down = phase == .faults ? options.nemesis.downMicrosecondsMax : 10_000
+    world.schedule(.restart(node.process), after: world.number(1_000...down))
+  }
+
+  func start(_ node: SimulatedNode) {
+    node.start()
+    for peer in nodes where peer.isUp && peer.slot != node.slot {
+      world.schedule(.link(peer.process, peer: node.id, isUp: true), after: 2_000)
+    }
+  }
+
+  /// Peers and clients see their connections break, peers unless a firewall is in between.
+  func processEnded(_ node: SimulatedNode) {
+    for peer in nodes where peer.isUp && peer.slot != node.slot {
+      guard !network.isCut(from: node.slot, to: peer.slot),
+        world.chance(permille: network.options.resetsNoticed)
+      else { continue }
+      world.schedule(
+        .link(peer.process, peer: node.id, isUp: false), after: world.number(100...5_000))
+    }
+    connectionsBroke(to: node.slot)
+  }
+
+  func crashesAtPoint() -> Bool {
+    phase == .faults && world.chance(permille: options.disk.crashPoints)
+  }
+
+  func syncMicroseconds(slowness: UInt64) -> UInt64 {
+    var time = options.disk.syncMicroseconds + world.number(0...options.disk.syncJitter)
+    if options.disk.stallMicroseconds > 0, phase == .faults, world.chance(permille: 1) {
+      time += options.disk.stallMicroseconds
+    }
+    return time * slowness
+  }
+
+  // MARK: Network
+
+  private func partition() {
+    totals.partitions += 1
+    if world.random.chance(1, in: 3) { network.heal() }
+    switch world.random.below(3) {
+    case 0:
+      let sides = nodes.map { _ in Int(world.random.below(2)) }
+      note("partition \(sides)")
+      network.partition(sides)
+    case 1:
+      let alone = world.index(below: nodes.count)
+      note("isolated", alone)
+      network.partition(nodes.map { $0.slot == alone ? 1 : 0 })
+    default:
+      // A bridge: two sides that both reach one node.
+      let bridge = world.index(below: nodes.count)
+      note("partition but for the bridge", bridge)
+      let sides = nodes.map { _ in Int(world.random.below(2)) }
+      for from in nodes.indices where from != bridge {
+        for to in nodes.indices where to != bridge && sides[from] != sides[to] {
+          network.cut(from: from, to: to)
+        }
+      }
+    }
+  }
+
+  // MARK: Membership
+
+  private func changeMembership() {
+    guard let leader else { return }
+    let configuration = leader.raft.configuration
+    let outside = nodes.filter { node in
+      !configuration.members.contains { $0.id == node.id }
+    }
+    var change = MembershipChange()
+    if let new = outside.first, world.random.chance(2, in: 3) {
+      change.addLearners = [Member(id: new.id, context: [UInt8(world.random.below(256))])]
+    }
+    if let learner = configuration.learners.first, world.random.chance(1, in: 2) {
+      change.promote = [learner]
+    }
+    let members = configuration.members
+    if !members.isEmpty, world.random.chance(1, in: 3) {
+      change.remove = [members[world.index(below: members.count)].id]
+    }
+    guard change != MembershipChange() else { return }
+    note("asks for \(change)", leader.slot)
+    leader.step(.changeMembership(change))
+  }
+
+  func learnerCaughtUp(_ learner: NodeID, leader: SimulatedNode) {
+    guard world.random.chance(3, in: 4) else { return }
+    leader.step(.changeMembership(MembershipChange(promote: [learner])))
+  }
+}

@@ -1,0 +1,254 @@
+import Raft
+import Registry
+import Storage
+
+/// What waits for the log, in order.
+enum LogItem {
+  /// Nil batch: nothing to write, but the messages wait for what is being written.
+  case write(LogBatch?, [Envelope])
+  case compact(LogIndex)
+  case reset(LogIndex)
+}
+
+extension SimulatedNode {
+  // MARK: Recovery
+
+  func recover() throws(StorageError) {
+    let options = cluster.options
+    let store = try SnapshotStore(disk, directory: "snapshots")
+    registry = Registry(options: cluster.registryOptions)
+    lastApplied = 0
+    snapshotMetas = []
+    let newest = try store.newest()
+    if let meta = newest?.meta {
+      try load(meta, from: store)
+      snapshotMetas = [meta]
+    }
+    let (log, recovered) = try Log.open(
+      disk, directory: "log", options: options.log, snapshot: newest?.meta)
+    self.store = store
+    self.log = log
+    raft = RaftCore(
+      id: id, options: options.raft, seed: cluster.world.random.next(),
+      hardState: recovered.hardState, snapshot: newest?.meta,
+      configuration: newest?.meta.configuration ?? bootstrap, entries: recovered.entries)
+  }
+
+  /// Makes the registry what the snapshot says.
+  private func load(_ meta: SnapshotMeta, from store: SnapshotStore<Disk>) throws(StorageError) {
+    var bytes: [[UInt8]] = []
+    try store.read(meta) { piece throws(StorageError) in bytes.append(piece) }
+    var decoder = SnapshotDecoder(options: cluster.registryOptions)
+    do {
+      for piece in bytes { try decoder.feed(piece) }
+      registry = try decoder.finish()
+    } catch {
+      cluster.fail("node \(id): snapshot \(meta.index) does not decode: \(error)")
+      return
+    }
+    lastApplied = meta.index.value
+    cluster.checker.restored(self)
+  }
+
+  // MARK: Writing
+
+  /// Hard state and entries of one step are one batch: durable as a whole or not at all.
+  func persist() {
+    if let index = effects.logResetAfter { enqueue(.reset(index)) }
+    var hardState = effects.hardState
+    if cluster.sabotage == .forgetsVote { hardState = nil }
+    if hardState == nil && effects.append.isEmpty {
+      if !effects.sendAfterSync.isEmpty { enqueue(.write(nil, effects.sendAfterSync)) }
+      if effects.hardState != nil { reportPersisted() }
+      return
+    }
+    let mustSync = effects.hardStateMustSync || !effects.append.isEmpty
+    let batch = LogBatch(hardState: hardState, entries: effects.append, mustSync: mustSync)
+    guard cluster.sabotage != .acknowledgesBeforeSync else {
+      for envelope in effects.sendAfterSync { send(envelope) }
+      enqueue(.write(batch, []))
+      if let last = batch.entries.last {
+        step(.persisted(through: last.index, term: last.term))
+      } else {
+        reportPersisted()
+      }
+      return
+    }
+    enqueue(.write(batch, effects.sendAfterSync))
+  }
+
+  private func reportPersisted() {
+    step(.persisted(through: raft.persistedIndex, term: raft.term(at: raft.persistedIndex) ?? .zero))
+  }
+
+  func enqueue(_ item: LogItem) {
+    waitingWrites.append(item)
+    startWriting()
+  }
+
+  /// Writes what is waiting as one group, up to the first item that is no write.
+  private func startWriting() {
+    while isUp, !isWriting, let first = waitingWrites.first, let log {
+      do {
+        switch first {
+        case .compact(let index):
+          waitingWrites.removeFirst()
+          try log.compact(through: index)
+        case .reset(let index):
+          waitingWrites.removeFirst()
+          try log.reset(after: index)
+        case .write:
+          try writeGroup(log)
+        }
+      } catch {
+        return failedAndRestarts(error, while: "writing the log")
+      }
+    }
+  }
+
+  private func writeGroup(_ log: Log<Disk>) throws(StorageError) {
+    var batches: [LogBatch] = []
+    var mustSync = false
+    var count = 0
+    for item in waitingWrites {
+      guard case .write(let batch, _) = item else { break }
+      count += 1
+      guard let batch else { continue }
+      batches.append(batch)
+      mustSync = mustSync || batch.mustSync
+    }
+    writesInFlight = Array(waitingWrites.prefix(count))
+    waitingWrites.removeFirst(count)
+    if !batches.isEmpty { try log.append(batches) }
+    guard mustSync else { return writesDone() }
+    if diesAt(.afterWrite) { return }
+    isWriting = true
+    let delay = cluster.syncMicroseconds(slowness: diskSlowness)
+    cluster.world.schedule(.diskDone(process), after: delay)
+  }
+
+  /// The sync has taken its time.
+  func diskDone() {
+    guard let log else { return }
+    do throws(StorageError) {
+      try cluster.maybeFailSync()
+      try log.sync()
+    } catch {
+      return failedAndRestarts(error, while: "syncing the log")
+    }
+    if diesAt(.afterSync) { return }
+    isWriting = false
+    writesDone()
+    startWriting()
+  }
+
+  /// Everything in flight is durable: says so, and lets go what waited for it.
+  private func writesDone() {
+    let done = writesInFlight
+    writesInFlight = []
+    var last: Entry?
+    var isHardState = false
+    for case .write(let batch, let envelopes) in done {
+      for envelope in envelopes { send(envelope) }
+      if let entry = batch?.entries.last { last = entry }
+      if batch?.hardState != nil { isHardState = true }
+    }
+    guard cluster.sabotage != .acknowledgesBeforeSync else { return }
+    if let last {
+      step(.persisted(through: last.index, term: last.term))
+    } else if isHardState {
+      reportPersisted()
+    }
+  }
+
+  func failedAndRestarts(_ error: StorageError, while doing: String) {
+    failed(error, while: doing)
+    cluster.restartLater(self)
+  }
+
+  /// What the WAL thread does when it has nothing else to do.
+  func idleDisk() {
+    guard let log, !isWriting, waitingWrites.isEmpty else { return }
+    do throws(StorageError) {
+      if log.needsMark {
+        try log.mark()
+        try log.sync()
+      } else if log.needsPreparation {
+        _ = try log.prepareStep()
+      }
+    } catch {
+      failedAndRestarts(error, while: "preparing the log")
+    }
+  }
+
+  // MARK: Snapshots
+
+  /// Copies the state (in O(1)) when enough was applied; writing it takes its time.
+  func maybeSnapshot() {
+    let last = snapshotMetas.first?.index.value ?? 0
+    guard snapshotInProgress == nil, lastApplied >= last + cluster.options.snapshotEntries,
+      let term = raft.term(at: LogIndex(lastApplied))
+    else { return }
+    let (configuration, index) = raft.configuration(at: LogIndex(lastApplied))
+    let meta = SnapshotMeta(
+      index: LogIndex(lastApplied), term: term, configuration: configuration,
+      configurationIndex: index)
+    snapshotInProgress = (meta, registry)
+    let delay = cluster.world.number(0...cluster.options.disk.snapshotMicroseconds)
+    cluster.world.schedule(.snapshotWritten(process), after: delay)
+  }
+
+  func writeSnapshot() {
+    guard let (meta, registry) = snapshotInProgress.take(), let store else { return }
+    // One that was installed meanwhile may be newer.
+    if let newest = snapshotMetas.first, newest.index >= meta.index { return }
+    var encoder = registry.makeEncoder()
+    do {
+      try store.write(meta) { encoder.next() }
+    } catch {
+      return failedAndRestarts(error, while: "writing a snapshot")
+    }
+    cluster.note("snapshot \(meta.index)", slot)
+    cluster.totals.snapshots += 1
+    if diesAt(.afterSnapshot) { return }
+    snapshotMetas = [meta] + snapshotMetas.prefix(1)
+    step(.compacted(meta))
+  }
+
+  func serve(_ read: SnapshotRead) {
+    guard let store,
+      let meta = snapshotMetas.first(where: { read.index == nil || read.index == $0.index })
+    else { return step(.snapshotUnavailable(to: read.to)) }
+    do {
+      let piece = try store.readTransfer(meta, offset: read.offset, bytesMax: read.bytesMax)
+      step(
+        .snapshotData(
+          to: read.to, meta: meta, offset: read.offset, totalBytes: piece.totalBytes, piece.data))
+    } catch {
+      step(.snapshotUnavailable(to: read.to))
+    }
+  }
+
+  func receive(_ chunk: ReceivedChunk) {
+    guard let store else { return }
+    do throws(StorageError) {
+      try store.receive(chunk)
+      guard chunk.isLast else { return }
+      if diesAt(.afterInstall) { return }
+      let before = lastApplied
+      try load(chunk.meta, from: store)
+      snapshotInProgress = nil
+      snapshotMetas = [chunk.meta] + snapshotMetas.prefix(1)
+      cluster.totals.installs += 1
+      cluster.note("installed snapshot \(chunk.meta.index)", slot)
+      replacedBySnapshot(after: before)
+      step(.snapshotInstalled(chunk.meta))
+    } catch {
+      if case .damaged = error {
+        cluster.note("rejected snapshot \(chunk.meta.index): \(error)", slot)
+        return step(.snapshotRejected(index: chunk.meta.index))
+      }
+      failedAndRestarts(error, while: "receiving a snapshot")
+    }
+  }
+}

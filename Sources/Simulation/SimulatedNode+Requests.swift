@@ -1,0 +1,292 @@
+import Raft
+import Registry
+
+/// A write that looks for the leader.
+struct PendingWrite {
+  var payload: [UInt8]
+  var waiter: Waiter
+  /// Given up after that moment.
+  var deadline: UInt64
+}
+
+/// What clients and other nodes wait for at one node; lost with the process.
+struct RequestTables {
+  struct Forwarding {
+    var id: ForwardID
+    var write: PendingWrite
+    var hasRequestID: Bool
+    /// Tried again after that moment if that is harmless.
+    var retryAt: UInt64
+  }
+
+  /// Collected in this turn.
+  var writes: [PendingWrite] = []
+  var reads: [Request] = []
+  var isTurnScheduled = false
+  /// No leader was known; tried again with every tick.
+  var held: [PendingWrite] = []
+  /// Given to Raft, not answered yet, in order of the `propose` inputs.
+  var proposing: [[PendingWrite]] = []
+  /// By log index: a waiter and the term its entry was appended in. Never iterated.
+  var waiters: [UInt64: [(term: Term, waiter: Waiter)]] = [:]
+  var forwarding: [Forwarding] = []
+  var nextNumber: UInt64 = 0
+  var readBatches: [(id: ReadID, requests: [Request])] = []
+  /// Confirmed reads that wait until enough is applied.
+  var readsAtIndex: [(index: UInt64, request: Request)] = []
+
+  /// Batches of reads without an answer; more are dropped, oldest first.
+  static let readBatchesMax = 512
+}
+
+/// State of `Sabotage.appliesTwiceAfterRestart`.
+struct ApplySabotage {
+  var lastCommand: [UInt8]?
+}
+
+extension SimulatedNode {
+  func dropRequests() { requests = RequestTables() }
+
+  func handle(_ request: Request) {
+    switch request.body {
+    case .write(let payload, _):
+      let deadline = cluster.world.now + cluster.options.attemptMicroseconds
+      requests.writes.append(
+        PendingWrite(payload: payload, waiter: .client(request), deadline: deadline))
+    case .read(_, .stale(let index)):
+      guard index > lastApplied else { return answerRead(request) }
+      requests.readsAtIndex.append((index, request))
+      return
+    case .read(_, .linearizable):
+      if cluster.sabotage == .readsWithoutBarrier { return answerRead(request) }
+      requests.reads.append(request)
+    }
+    scheduleTurn()
+  }
+
+  private func scheduleTurn() {
+    guard !requests.isTurnScheduled else { return }
+    requests.isTurnScheduled = true
+    cluster.world.schedule(.turn(process), after: cluster.world.number(0...200))
+  }
+
+  /// The end of a turn: all that was collected goes on as one batch.
+  func endTurn() {
+    requests.isTurnScheduled = false
+    if !requests.reads.isEmpty {
+      requests.nextNumber += 1
+      let id = ReadID(requests.nextNumber)
+      requests.readBatches.append((id, requests.reads))
+      requests.reads = []
+      if requests.readBatches.count > RequestTables.readBatchesMax {
+        requests.readBatches.removeFirst()
+      }
+      step(.read(id))
+    }
+    let writes = requests.writes
+    requests.writes = []
+    if !writes.isEmpty { dispatch(writes) }
+  }
+
+  func tick() {
+    step(.tick)
+    guard isUp else { return }
+    idleDisk()
+    guard isUp else { return }
+    retryHeld()
+    cluster.world.schedule(.tick(process), after: tickMicroseconds)
+  }
+
+  private func retryHeld() {
+    let now = cluster.world.now
+    var retried = requests.held
+    requests.held = []
+    requests.forwarding.removeAll { forwarding in
+      guard forwarding.retryAt <= now else { return false }
+      if forwarding.hasRequestID {
+        retried.append(forwarding.write)
+      } else {
+        answer(forwarding.write.waiter, .unknown)
+      }
+      return true
+    }
+    let expired = retried.filter { $0.deadline <= now }
+    for write in expired { answer(write.waiter, .notDone) }
+    retried.removeAll { $0.deadline <= now }
+    if !retried.isEmpty { dispatch(retried) }
+  }
+
+  // MARK: Writes
+
+  private func dispatch(_ writes: [PendingWrite]) {
+    if raft.role == .leader {
+      var payloads = writes.map(\.payload)
+      let time = cluster.wallMilliseconds + wallSkew
+      for i in payloads.indices { CommandEnvelope.stamp(&payloads[i], time: time) }
+      requests.proposing.append(writes)
+      return step(.propose(payloads))
+    }
+    for write in writes {
+      // What another node forwarded here is its own to forward elsewhere.
+      guard case .client(let request) = write.waiter else {
+        answer(write.waiter, .notDone)
+        continue
+      }
+      if let leader = raft.leader, leader != id {
+        forward(write, request, to: leader)
+      } else {
+        requests.held.append(write)
+      }
+    }
+  }
+
+  private func forward(_ write: PendingWrite, _ request: Request, to leader: NodeID) {
+    guard case .write(_, let hasRequestID) = request.body else { return }
+    requests.nextNumber += 1
+    let forwardID = ForwardID(incarnation: incarnation, number: requests.nextNumber)
+    let retryAt =
+      hasRequestID
+      ? cluster.world.now + cluster.options.attemptMicroseconds / 3 : write.deadline
+    requests.forwarding.append(
+      .init(id: forwardID, write: write, hasRequestID: hasRequestID, retryAt: retryAt))
+    cluster.send(.forward(forwardID, write.payload), from: slot, to: Int(leader.value) - 1)
+  }
+
+  func forwarded(_ forwardID: ForwardID, _ payload: [UInt8], from: Int) {
+    requests.writes.append(
+      PendingWrite(payload: payload, waiter: .node(from, forwardID), deadline: .max))
+    scheduleTurn()
+  }
+
+  func forwardAnswered(_ forwardID: ForwardID, _ result: Forwarded) {
+    guard let i = requests.forwarding.firstIndex(where: { $0.id == forwardID }) else { return }
+    let write = requests.forwarding.remove(at: i).write
+    switch result {
+    case .outcome(let outcome, let index): answer(write.waiter, .outcome(outcome, index: index))
+    case .notDone: requests.held.append(write)
+    case .unknown: answer(write.waiter, .unknown)
+    }
+  }
+
+  /// The answer to the oldest `propose` input that has none yet.
+  func proposed(_ result: ProposalResult) {
+    guard !requests.proposing.isEmpty else {
+      return cluster.fail("node \(id): an answer to a proposal that nobody made")
+    }
+    let writes = requests.proposing.removeFirst()
+    switch result {
+    case .accepted(let first, let term):
+      for (i, write) in writes.enumerated() {
+        let index = first.value + UInt64(i)
+        if cluster.sabotage == .answersBeforeCommit {
+          answer(write.waiter, .outcome(.flag(true), index: index))
+        } else {
+          requests.waiters[index, default: []].append((term, write.waiter))
+        }
+      }
+    case .rejected:
+      for write in writes {
+        if case .client = write.waiter {
+          requests.held.append(write)
+        } else {
+          answer(write.waiter, .notDone)
+        }
+      }
+    }
+  }
+
+  private func answer(_ waiter: Waiter, _ reply: Reply) {
+    switch waiter {
+    case .client(let request): cluster.reply(to: request, reply, from: slot)
+    case .node(let node, let forwardID):
+      let result: Forwarded
+      switch reply {
+      case .outcome(let outcome, let index): result = .outcome(outcome, index: index)
+      case .notDone: result = .notDone
+      case .values, .unknown: result = .unknown
+      }
+      cluster.send(.forwardReply(forwardID, result), from: slot, to: node)
+    }
+  }
+
+  // MARK: Applying
+
+  func apply(through index: UInt64) {
+    guard index > lastApplied else { return }
+    let entries = raft.entries(from: LogIndex(lastApplied + 1), through: LogIndex(index))
+    guard entries.first?.index.value == lastApplied + 1, entries.last?.index.value == index else {
+      return cluster.fail("node \(id): committed through \(index), but its log lacks entries")
+    }
+    for entry in entries { apply(entry) }
+    step(.applied(through: LogIndex(index)))
+    answerReadsAtIndex()
+    maybeSnapshot()
+  }
+
+  private func apply(_ entry: Entry) {
+    lastApplied = entry.index.value
+    var outcome = Outcome.done
+    if entry.kind == .command {
+      outcome = registry.apply(entry.payload, index: lastApplied, changes: &changes)
+      changes.removeAll()
+    }
+    sabotageApply(entry)
+    cluster.checker.applied(entry, by: self)
+    guard !requests.waiters.isEmpty, let waiters = requests.waiters.removeValue(forKey: lastApplied)
+    else { return }
+    for (term, waiter) in waiters {
+      let isOurs = term == entry.term
+      answer(waiter, isOurs ? .outcome(outcome, index: lastApplied) : .notDone)
+    }
+  }
+
+  private func sabotageApply(_ entry: Entry) {
+    guard cluster.sabotage == .appliesTwiceAfterRestart, incarnation > 1 else { return }
+    if entry.kind == .command { return applySabotage.lastCommand = entry.payload }
+    guard let command = applySabotage.lastCommand.take() else { return }
+    _ = registry.apply(command, index: lastApplied, changes: &changes)
+  }
+
+  /// A snapshot took the place of entries that somebody here waited for: what became of those
+  /// is not told by it.
+  func replacedBySnapshot(after before: UInt64) {
+    if !requests.waiters.isEmpty, before < lastApplied {
+      for index in (before + 1)...lastApplied {
+        for (_, waiter) in requests.waiters.removeValue(forKey: index) ?? [] {
+          answer(waiter, .unknown)
+        }
+      }
+    }
+    answerReadsAtIndex()
+  }
+
+  // MARK: Reads
+
+  func readAnswered(_ result: ReadResult) {
+    guard let i = requests.readBatches.firstIndex(where: { $0.id == result.id }) else { return }
+    for request in requests.readBatches.remove(at: i).requests {
+      guard let index = result.index else {
+        cluster.reply(to: request, .notDone, from: slot)
+        continue
+      }
+      if index.value <= lastApplied {
+        answerRead(request)
+      } else {
+        requests.readsAtIndex.append((index.value, request))
+      }
+    }
+  }
+
+  private func answerReadsAtIndex() {
+    guard requests.readsAtIndex.contains(where: { $0.index <= lastApplied }) else { return }
+    let ready = requests.readsAtIndex.filter { $0.index <= lastApplied }
+    requests.readsAtIndex.removeAll { $0.index <= lastApplied }
+    for (_, request) in ready { answerRead(request) }
+  }
+
+  private func answerRead(_ request: Request) {
+    guard case .read(let keys, _) = request.body else { return }
+    cluster.reply(
+      to: request, .values(keys.map { registry.kv($0) }, index: lastApplied), from: slot)
+  }
+}

@@ -1,0 +1,193 @@
+import Basics
+import Raft
+import Registry
+import Storage
+
+/// One node: drives the production Raft core, log, snapshots and state machine exactly as the
+/// production node does, on the simulator's time, network and disk.
+///
+/// Happy path: inputs are queued and stepped one by one; the effects of a step are obeyed before
+/// the next (`obey`): messages leave, hard state and entries go to the log as one batch, what must
+/// wait for the sync waits for it, commits are applied, snapshots taken, sent and installed.
+/// Failures: a storage error ends the process (`crash`); the supervisor starts it again later, and
+/// it recovers from what its disk kept. What a process held in memory is lost with it.
+final class SimulatedNode {
+  let slot: Int
+  let id: NodeID
+  unowned let cluster: Cluster
+  let disk: Disk
+  /// What it was started with; empty for one that waits to be added.
+  let bootstrap: Configuration
+
+  private(set) var incarnation: UInt64 = 0
+  private(set) var isUp = false
+  /// Nothing happens on this node before that moment.
+  var pausedUntil: UInt64 = 0
+  /// Its clock's ticks are this long.
+  let tickMicroseconds: UInt64
+  /// Its wall clock is off by this much, in milliseconds.
+  let wallSkew: UInt64
+  /// Syncs take so many times longer.
+  var diskSlowness: UInt64 = 1
+
+  var raft: RaftCore
+  var effects = Effects()
+  private var inputs: [Input] = []
+  private var nextInput = 0
+  private var isStepping = false
+
+  // The disk; see SimulatedNode+Disk.swift
+  var log: Log<Disk>?
+  var store: SnapshotStore<Disk>?
+  var waitingWrites: [LogItem] = []
+  var writesInFlight: [LogItem] = []
+  var isWriting = false
+  var snapshotInProgress: (meta: SnapshotMeta, registry: Registry)?
+  var snapshotMetas: [SnapshotMeta] = []
+
+  // The state machine and requests; see SimulatedNode+Requests.swift
+  var registry: Registry
+  var lastApplied: UInt64 = 0
+  var changes = ChangeSet()
+  var requests = RequestTables()
+  var applySabotage = ApplySabotage()
+
+  init(slot: Int, cluster: Cluster, bootstrap: Configuration, tick: UInt64, wallSkew: UInt64) {
+    self.slot = slot
+    self.cluster = cluster
+    self.bootstrap = bootstrap
+    id = NodeID(UInt64(slot) + 1)
+    tickMicroseconds = tick
+    self.wallSkew = wallSkew
+    disk = Disk(seed: cluster.world.random.next())
+    registry = Registry(options: cluster.registryOptions)
+    raft = RaftCore(
+      id: id, options: cluster.options.raft, seed: 0, hardState: HardState(), snapshot: nil,
+      configuration: bootstrap, entries: [])
+  }
+
+  var process: Process { Process(node: slot, incarnation: incarnation) }
+  func isCurrent(_ process: Process) -> Bool { isUp && process.incarnation == incarnation }
+
+  // MARK: Life
+
+  /// Starts the process on what the disk holds.
+  func start() {
+    incarnation += 1
+    isUp = true
+    pausedUntil = 0
+    do {
+      try recover()
+    } catch {
+      return failed(error, while: "starting")
+    }
+    cluster.note("start applied=\(lastApplied) last=\(raft.lastIndex)@\(raft.lastTerm)", slot)
+    applySabotage = ApplySabotage()
+    cluster.checker.started(self)
+    cluster.world.schedule(.tick(process), after: tickMicroseconds)
+  }
+
+  /// The process ends at once. With `power` lost, what was not synced may be lost or torn.
+  func crash(losingPower: Bool) {
+    guard isUp else { return }
+    cluster.note(losingPower ? "power loss" : "crash", slot)
+    isUp = false
+    cluster.totals.crashes += 1
+    inputs.removeAll()
+    nextInput = 0
+    effects.removeAll()
+    waitingWrites.removeAll()
+    writesInFlight.removeAll()
+    isWriting = false
+    snapshotInProgress = nil
+    log = nil
+    store = nil
+    if losingPower { disk.losePower() }
+    dropRequests()
+    cluster.processEnded(self)
+  }
+
+  /// A storage error: the production process says why and ends.
+  func failed(_ error: StorageError, while doing: String) {
+    cluster.note("storage failed while \(doing): \(error)", slot)
+    if case .io = error { return crash(losingPower: false) }
+    cluster.fail("node \(id): \(error) while \(doing), though no such fault was injected")
+  }
+
+  // MARK: Stepping
+
+  func step(_ input: Input) {
+    guard isUp else { return }
+    inputs.append(input)
+    guard !isStepping else { return }
+    isStepping = true
+    while isUp, nextInput < inputs.count, cluster.failure == nil {
+      let input = inputs[nextInput]
+      nextInput += 1
+      raft.step(input, into: &effects)
+      obey()
+      effects.removeAll()
+      if isUp { cluster.checker.stepped(self) }
+    }
+    inputs.removeAll(keepingCapacity: true)
+    nextInput = 0
+    isStepping = false
+  }
+
+  /// Does what the step asked for, in the order that a production node keeps.
+  private func obey() {
+    for event in effects.events { observe(event) }
+    cluster.checker.appended(effects.append, by: self)
+    for envelope in effects.send { send(envelope) }
+    if diesAt(.afterSend) { return }
+    persist()
+    if !isUp { return }
+    if let result = effects.proposal { proposed(result) }
+    for chunk in effects.snapshotChunks where isUp { receive(chunk) }
+    if !isUp { return }
+    if let index = effects.committedThrough { apply(through: index.value) }
+    if !isUp { return }
+    for result in effects.reads { readAnswered(result) }
+    for read in effects.snapshotReads {
+      let delay = cluster.world.number(20...500)
+      cluster.world.schedule(.snapshotRead(process, read), after: delay)
+    }
+    if let index = effects.compactedThrough { enqueue(.compact(index)) }
+    if let result = effects.membership { cluster.note("membership change: \(result)", slot) }
+  }
+
+  func send(_ envelope: Envelope) {
+    let to = Int(envelope.to.value) - 1
+    invariant(to >= 0 && to < cluster.nodes.count, "a message to unknown node \(envelope.to)")
+    cluster.send(.raft(envelope.message), from: slot, to: to)
+  }
+
+  private func observe(_ event: RaftEvent) {
+    cluster.note("\(event)", slot)
+    switch event {
+    case .becameLeader(let term):
+      cluster.totals.elections += 1
+      cluster.checker.elected(self, term: term)
+    case .snapshotSendFinished: cluster.totals.snapshotsSent += 1
+    case .logTruncated: cluster.totals.truncations += 1
+    case .configurationCommitted(let configuration, _):
+      cluster.totals.configurations += 1
+      cluster.configurationCommitted(configuration)
+    case .learnerCaughtUp(let learner): cluster.learnerCaughtUp(learner, leader: self)
+    default: break
+    }
+  }
+
+  /// Named points of the write path at which a process may die.
+  enum CrashPoint: String {
+    case afterSend, afterWrite, afterSync, afterSnapshot, afterInstall
+  }
+
+  func diesAt(_ point: CrashPoint) -> Bool {
+    guard cluster.crashesAtPoint() else { return false }
+    cluster.note("dies \(point.rawValue)", slot)
+    crash(losingPower: cluster.world.random.chance(1, in: 2))
+    cluster.restartLater(self)
+    return true
+  }
+}

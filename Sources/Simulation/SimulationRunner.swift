@@ -1,0 +1,98 @@
+import Basics
+
+/// What came of one run.
+package struct SimulationReport: Sendable {
+  package var seed: UInt64
+  /// Nil: everything held.
+  package var failure: String?
+  /// Equal for two runs of one seed.
+  package var hash: UInt64
+  package var virtualMicroseconds: UInt64
+  var totals: Totals
+  /// Empty unless asked for.
+  package var transcript: [String]
+}
+
+/// Runs seeds. See `Simulation.md`.
+package enum SimulationRunner {
+  package static func run(seed: UInt64) -> SimulationReport {
+    run(seed: seed, sabotage: nil, mode: .hashOnly)
+  }
+
+  /// A run with a deliberately wrong driver.
+  package static func run(seed: UInt64, sabotage: Sabotage) -> SimulationReport {
+    run(seed: seed, sabotage: sabotage, mode: .hashOnly)
+  }
+
+  static func run(
+    seed: UInt64, sabotage: Sabotage?, mode: Transcript.Mode
+  ) -> SimulationReport {
+    let cluster = Cluster(seed: seed, sabotage: sabotage, transcript: mode)
+    cluster.run()
+    return SimulationReport(
+      seed: seed, failure: cluster.failure, hash: cluster.transcript.hash,
+      virtualMicroseconds: cluster.world.now, totals: cluster.totals,
+      transcript: cluster.transcript.tail())
+  }
+
+  /// Runs `count` seeds from `firstSeed` on, or until one fails or `continues` says no.
+  /// `progress` is called after every run.
+  package static func runMany(
+    count: UInt64, firstSeed: UInt64, progress: (SimulationReport, SimulationTotals) -> Bool
+  ) -> SimulationTotals {
+    var totals = SimulationTotals()
+    for offset in 0..<count {
+      let report = run(seed: firstSeed &+ offset)
+      totals.add(report)
+      // Determinism: now and then a seed runs twice and must do the same.
+      if offset % 50 == 0, report.failure == nil, run(seed: report.seed).hash != report.hash {
+        totals.failed = report
+        totals.failed?.failure = "determinism: two runs of one seed differ"
+      }
+      if !progress(report, totals) || totals.failed != nil { break }
+    }
+    return totals
+  }
+}
+
+/// Sums over many runs.
+package struct SimulationTotals: Sendable {
+  package private(set) var runs: UInt64 = 0
+  package private(set) var virtualMicroseconds: UInt64 = 0
+  package fileprivate(set) var failed: SimulationReport?
+  private var sums = Totals()
+
+  mutating func add(_ report: SimulationReport) {
+    runs += 1
+    virtualMicroseconds += report.virtualMicroseconds
+    if report.failure != nil { failed = report }
+    sums.add(report.totals)
+  }
+
+  /// One line, without the time taken.
+  package var line: String {
+    let minutes = virtualMicroseconds / 60_000_000
+    return "\(runs) runs, \(minutes / 60)h\(minutes % 60)m virtual, "
+      + "\(sums.operations) operations (\(sums.unknownOutcomes) unknown), "
+      + "\(sums.elections) elections, \(sums.crashes) crashes, \(sums.partitions) partitions, "
+      + "\(sums.snapshots) snapshots, \(sums.installs) installed, "
+      + "\(sums.truncations) truncations, \(sums.configurations) configurations, "
+      + "\(sums.undecided) histories undecided"
+  }
+}
+
+extension Totals {
+  mutating func add(_ other: Totals) {
+    operations += other.operations
+    unknownOutcomes += other.unknownOutcomes
+    elections += other.elections
+    crashes += other.crashes
+    partitions += other.partitions
+    snapshots += other.snapshots
+    snapshotsSent += other.snapshotsSent
+    installs += other.installs
+    truncations += other.truncations
+    configurations += other.configurations
+    undecided += other.undecided
+  }
+}
