@@ -44,11 +44,12 @@ final class Cluster {
   /// Acknowledged after healing before the liveness check is content.
   static let operationsAfterHealMin: UInt64 = 10
 
-  init(seed: UInt64, options override: SimulationOptions?, transcript mode: Transcript.Mode) {
+  init(seed: UInt64, sabotage: Sabotage?, transcript mode: Transcript.Mode) {
     world = World(seed: seed)
     transcript = Transcript(mode: mode)
-    let drawn = SimulationOptions(random: &world.random)
-    options = override ?? drawn
+    var options = SimulationOptions(random: &world.random)
+    options.sabotage = sabotage
+    self.options = options
     network = Network(nodes: options.nodes, options: options.network)
     var registryOptions = Registry.Options()
     registryOptions.requestIDsMax = options.requestIDsMax

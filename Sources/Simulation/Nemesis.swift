@@ -108,6 +108,10 @@ extension Cluster {
     phase == .faults && world.chance(permille: options.disk.crashPoints)
   }
 
+  func syncFails() -> Bool {
+    phase == .faults && world.chance(permille: options.disk.syncFailures)
+  }
+
   func syncMicroseconds(slowness: UInt64) -> UInt64 {
     var time = options.disk.syncMicroseconds + world.number(0...options.disk.syncJitter)
     if options.disk.stallMicroseconds > 0, phase == .faults, world.chance(permille: 1) {

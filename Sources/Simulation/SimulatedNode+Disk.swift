@@ -28,6 +28,8 @@ extension SimulatedNode {
       disk, directory: "log", options: options.log, snapshot: newest?.meta)
     self.store = store
     self.log = log
+    durable = (newest?.meta.index ?? .zero, newest?.meta.term ?? .zero)
+    if let last = recovered.entries.last { durable = (last.index, last.term) }
     raft = RaftCore(
       id: id, options: options.raft, seed: cluster.world.random.next(),
       hardState: recovered.hardState, snapshot: newest?.meta,
@@ -35,7 +37,7 @@ extension SimulatedNode {
   }
 
   /// Makes the registry what the snapshot says.
-  private func load(_ meta: SnapshotMeta, from store: SnapshotStore<Disk>) throws(StorageError) {
+  private func load(_ meta: SnapshotMeta, from store: SnapshotStore<FaultyFileSystem>) throws(StorageError) {
     var bytes: [[UInt8]] = []
     try store.read(meta) { piece throws(StorageError) in bytes.append(piece) }
     var decoder = SnapshotDecoder(options: cluster.registryOptions)
@@ -67,18 +69,14 @@ extension SimulatedNode {
     guard cluster.sabotage != .acknowledgesBeforeSync else {
       for envelope in effects.sendAfterSync { send(envelope) }
       enqueue(.write(batch, []))
-      if let last = batch.entries.last {
-        step(.persisted(through: last.index, term: last.term))
-      } else {
-        reportPersisted()
-      }
-      return
+      if let last = batch.entries.last { durable = (last.index, last.term) }
+      return reportPersisted()
     }
     enqueue(.write(batch, effects.sendAfterSync))
   }
 
   private func reportPersisted() {
-    step(.persisted(through: raft.persistedIndex, term: raft.term(at: raft.persistedIndex) ?? .zero))
+    step(.persisted(through: durable.index, term: durable.term))
   }
 
   func enqueue(_ item: LogItem) {
@@ -97,6 +95,9 @@ extension SimulatedNode {
         case .reset(let index):
           waitingWrites.removeFirst()
           try log.reset(after: index)
+          if let meta = snapshotMetas.first(where: { $0.index == index }) {
+            durable = (meta.index, meta.term)
+          }
         case .write:
           try writeGroup(log)
         }
@@ -106,7 +107,7 @@ extension SimulatedNode {
     }
   }
 
-  private func writeGroup(_ log: Log<Disk>) throws(StorageError) {
+  private func writeGroup(_ log: Log<FaultyFileSystem>) throws(StorageError) {
     var batches: [LogBatch] = []
     var mustSync = false
     var count = 0
@@ -130,8 +131,8 @@ extension SimulatedNode {
   /// The sync has taken its time.
   func diskDone() {
     guard let log else { return }
-    do throws(StorageError) {
-      try cluster.maybeFailSync()
+    if cluster.syncFails() { disk.failNextSync() }
+    do {
       try log.sync()
     } catch {
       return failedAndRestarts(error, while: "syncing the log")
@@ -146,19 +147,14 @@ extension SimulatedNode {
   private func writesDone() {
     let done = writesInFlight
     writesInFlight = []
-    var last: Entry?
-    var isHardState = false
+    var isWritten = false
     for case .write(let batch, let envelopes) in done {
       for envelope in envelopes { send(envelope) }
-      if let entry = batch?.entries.last { last = entry }
-      if batch?.hardState != nil { isHardState = true }
+      guard let batch else { continue }
+      isWritten = true
+      if let last = batch.entries.last { durable = (last.index, last.term) }
     }
-    guard cluster.sabotage != .acknowledgesBeforeSync else { return }
-    if let last {
-      step(.persisted(through: last.index, term: last.term))
-    } else if isHardState {
-      reportPersisted()
-    }
+    if isWritten, cluster.sabotage != .acknowledgesBeforeSync { reportPersisted() }
   }
 
   func failedAndRestarts(_ error: StorageError, while doing: String) {
@@ -169,7 +165,7 @@ extension SimulatedNode {
   /// What the WAL thread does when it has nothing else to do.
   func idleDisk() {
     guard let log, !isWriting, waitingWrites.isEmpty else { return }
-    do throws(StorageError) {
+    do {
       if log.needsMark {
         try log.mark()
         try log.sync()
@@ -231,7 +227,7 @@ extension SimulatedNode {
 
   func receive(_ chunk: ReceivedChunk) {
     guard let store else { return }
-    do throws(StorageError) {
+    do {
       try store.receive(chunk)
       guard chunk.isLast else { return }
       if diesAt(.afterInstall) { return }

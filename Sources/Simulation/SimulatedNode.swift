@@ -15,7 +15,7 @@ final class SimulatedNode {
   let slot: Int
   let id: NodeID
   unowned let cluster: Cluster
-  let disk: Disk
+  var disk: FaultyFileSystem
   /// What it was started with; empty for one that waits to be added.
   let bootstrap: Configuration
 
@@ -37,11 +37,13 @@ final class SimulatedNode {
   private var isStepping = false
 
   // The disk; see SimulatedNode+Disk.swift
-  var log: Log<Disk>?
-  var store: SnapshotStore<Disk>?
+  var log: Log<FaultyFileSystem>?
+  var store: SnapshotStore<FaultyFileSystem>?
   var waitingWrites: [LogItem] = []
   var writesInFlight: [LogItem] = []
   var isWriting = false
+  /// The last entry that was reported durable.
+  var durable: (index: LogIndex, term: Term) = (.zero, .zero)
   var snapshotInProgress: (meta: SnapshotMeta, registry: Registry)?
   var snapshotMetas: [SnapshotMeta] = []
 
@@ -59,7 +61,7 @@ final class SimulatedNode {
     id = NodeID(UInt64(slot) + 1)
     tickMicroseconds = tick
     self.wallSkew = wallSkew
-    disk = Disk(seed: cluster.world.random.next())
+    disk = FaultyFileSystem(seed: cluster.world.random.next())
     registry = Registry(options: cluster.registryOptions)
     raft = RaftCore(
       id: id, options: cluster.options.raft, seed: 0, hardState: HardState(), snapshot: nil,
@@ -102,7 +104,7 @@ final class SimulatedNode {
     snapshotInProgress = nil
     log = nil
     store = nil
-    if losingPower { disk.losePower() }
+    if losingPower { disk = disk.crash() }
     dropRequests()
     cluster.processEnded(self)
   }

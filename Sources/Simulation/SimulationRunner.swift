@@ -35,13 +35,15 @@ package enum SimulationRunner {
       transcript: cluster.transcript.tail())
   }
 
-  /// Runs `count` seeds from `firstSeed` on, or until one fails or `continues` says no.
-  /// `progress` is called after every run.
+  /// Runs `count` seeds from `firstSeed` on, or until one fails. `willRun` is told each seed,
+  /// `progress` the sums after every run.
   package static func runMany(
-    count: UInt64, firstSeed: UInt64, progress: (SimulationReport, SimulationTotals) -> Bool
+    count: UInt64, firstSeed: UInt64, willRun: (UInt64) -> Void = { _ in },
+    progress: (SimulationTotals) -> Void = { _ in }
   ) -> SimulationTotals {
     var totals = SimulationTotals()
     for offset in 0..<count {
+      willRun(firstSeed &+ offset)
       let report = run(seed: firstSeed &+ offset)
       totals.add(report)
       // Determinism: now and then a seed runs twice and must do the same.
@@ -49,7 +51,8 @@ package enum SimulationRunner {
         totals.failed = report
         totals.failed?.failure = "determinism: two runs of one seed differ"
       }
-      if !progress(report, totals) || totals.failed != nil { break }
+      progress(totals)
+      if totals.failed != nil { break }
     }
     return totals
   }
