@@ -1,4 +1,5 @@
 import Raft
+import Registry
 import Wire
 
 /// Compares every node with what Raft promises, after every step of any of them.
@@ -33,7 +34,7 @@ struct Checker {
   private var checkedThrough: [UInt64]
   private var lastTerm: [Term]
   /// States are compared at indexes divisible by this, and wherever a snapshot ends.
-  static let stateHashInterval: UInt64 = 16
+  static let stateHashInterval: UInt64 = 64
 
   init(cluster: Cluster, nodes: Int) {
     self.cluster = cluster

@@ -141,7 +141,7 @@ extension Cluster {
     case .unknown: totals.unknownOutcomes += 1
     case .notDone: break
     }
-    note("client \(number) \(call.kind) -> \(reply)")
+    note("client \(number) \(call.operation.map { "\($0.steps)" } ?? "\(call.kind)") -> \(reply)")
     record(call, reply, of: number)
     world.schedule(
       .clientNext(client: number), after: world.number(0...options.thinkMicroseconds * 2))

@@ -141,7 +141,7 @@ final class Cluster {
     on(node.process, event) { node in
       switch packet {
       case .raft(let message):
-        note("<- n\(from + 1) \(message)", to)
+        note("<- n\(from + 1) \(message.text)", to)
         node.step(.message(message, from: nodes[from].id))
       case .forward(let id, let payload): node.forwarded(id, payload, from: from)
       case .forwardReply(let id, let result): node.forwardAnswered(id, result)

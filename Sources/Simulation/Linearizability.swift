@@ -31,6 +31,8 @@ package struct LinearizabilityChecker {
     var high: UInt64
     var low: UInt64
     var state: Registers
+
+    func hash(into hasher: inout Hasher) { hasher.combine(high ^ UInt64(state.wrappedSum())) }
   }
 
   private struct Frame {
@@ -45,6 +47,9 @@ package struct LinearizabilityChecker {
   private struct Search {
     let known: [Operation]
     let unknown: [Operation]
+    /// The operation of the same effect called last before, -1 for none: of twins the earlier is
+    /// used first, since whatever the later explains the earlier does too.
+    let twinBefore: [Int]
     let configurationsMax: Int
     /// Two random numbers per operation; the unknown ones come after the known.
     var marks: [(high: UInt64, low: UInt64)] = []
@@ -67,9 +72,11 @@ package struct LinearizabilityChecker {
     init(_ history: [Operation], configurationsMax: Int) {
       known = history.filter { $0.returned != nil }
       // An unknown read changes nothing and explains nothing.
-      unknown = history.filter { operation in
+      let open = history.filter { operation in
         operation.returned == nil && !operation.steps.allSatisfy { $0.action == .read }
       }.sorted { $0.invoked < $1.invoked }
+      unknown = Self.withoutUnseenValues(open, history)
+      twinBefore = Self.twins(unknown)
       self.configurationsMax = configurationsMax
       remaining = known.count
       bestRemaining = known.count + 1
@@ -79,6 +86,43 @@ package struct LinearizabilityChecker {
       var random = SplitMix(seed: 0x11EA)
       for _ in 0..<(known.count + unknown.count) { marks.append((random.next(), random.next())) }
       link()
+    }
+
+    /// Writes of unknown outcome whose value nobody ever asked about all write the same value here:
+    /// no result can tell them apart, and the search need not either.
+    private static func withoutUnseenValues(
+      _ operations: [Operation], _ history: [Operation]
+    ) -> [Operation] {
+      var seen: Set<UInt32> = [0]
+      for operation in history {
+        seen.formUnion(operation.result?.values ?? [])
+        for step in operation.steps {
+          switch step.action {
+          case .read, .put, .delete: break
+          case .compareAndSet(let value, _), .compareAndDelete(let value), .check(let value):
+            seen.insert(value)
+          }
+        }
+      }
+      return operations.map { operation in
+        var operation = operation
+        for i in operation.steps.indices {
+          switch operation.steps[i].action {
+          case .put(let value) where !seen.contains(value):
+            operation.steps[i].action = .put(.max)
+          case .compareAndSet(let expected, let value) where !seen.contains(value):
+            operation.steps[i].action = .compareAndSet(expected: expected, .max)
+          default: break
+          }
+        }
+        return operation
+      }
+    }
+
+    private static func twins(_ operations: [Operation]) -> [Int] {
+      operations.indices.map { i in
+        operations[..<i].lastIndex { $0.steps == operations[i].steps } ?? -1
+      }
     }
 
     private mutating func link() {
@@ -94,7 +138,9 @@ package struct LinearizabilityChecker {
       next = (1...(events.count + 1)).map { $0 }
       previous = (0...events.count).map { $0 - 1 } + [events.count]
       for (i, event) in events.enumerated() {
-        if event.isCall { callNode[event.operation] = i + 1 } else {
+        if event.isCall {
+          callNode[event.operation] = i + 1
+        } else {
           returnNode[event.operation] = i + 1
         }
       }
@@ -152,7 +198,8 @@ package struct LinearizabilityChecker {
       var i = first
       while i < unknown.count, unknown[i].invoked < times[cursor] {
         defer { i += 1 }
-        guard !isUsed[i], let state = unknown[i].effect(on: current.state),
+        guard !isUsed[i], twinBefore[i] < 0 || isUsed[twinBefore[i]],
+          let state = unknown[i].effect(on: current.state),
           state != current.state
         else { continue }
         let mark = marks[known.count + i]

@@ -1,3 +1,4 @@
+import Basics
 import Raft
 
 /// The faults of a run: what happens next is drawn by weight, to whom by chance. Faults of single

@@ -73,9 +73,11 @@ struct Network {
     }
   }
 
-  /// No faults from now on, only latency.
+  /// No faults from now on, only a little latency.
   mutating func calm() {
     heal()
+    options.latency = min(options.latency, 300)
+    options.jitter = min(options.jitter, 300)
     options.loss = 0
     options.duplication = 0
     options.reordering = 0

@@ -37,7 +37,9 @@ extension SimulatedNode {
   }
 
   /// Makes the registry what the snapshot says.
-  private func load(_ meta: SnapshotMeta, from store: SnapshotStore<FaultyFileSystem>) throws(StorageError) {
+  private func load(_ meta: SnapshotMeta, from store: SnapshotStore<FaultyFileSystem>)
+    throws(StorageError)
+  {
     var bytes: [[UInt8]] = []
     try store.read(meta) { piece throws(StorageError) in bytes.append(piece) }
     var decoder = SnapshotDecoder(options: cluster.registryOptions)

@@ -172,9 +172,7 @@ final class SimulatedNode {
       cluster.checker.elected(self, term: term)
     case .snapshotSendFinished: cluster.totals.snapshotsSent += 1
     case .logTruncated: cluster.totals.truncations += 1
-    case .configurationCommitted(let configuration, _):
-      cluster.totals.configurations += 1
-      cluster.configurationCommitted(configuration)
+    case .configurationCommitted: cluster.totals.configurations += 1
     case .learnerCaughtUp(let learner): cluster.learnerCaughtUp(learner, leader: self)
     default: break
     }

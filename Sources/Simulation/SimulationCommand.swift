@@ -2,12 +2,15 @@ import Glibc
 import Synchronization
 
 /// The command line of the simulator: `SEED=n` replays one run, `RUNS=n` makes n fresh ones,
-/// `FIRST=n` says from which seed on, `TRACE=1` prints every line as it happens.
+/// `FIRST=n` says from which seed on, `FAILURES=n` goes on after the first failure, `TRACE=1` prints
+/// every line as it happens.
 package struct SimulationCommand {
   private var seed: UInt64?
   private var runs: UInt64 = 1_000
   private var first: UInt64?
   private var isTraced = false
+  /// Goes on until so many runs have failed.
+  private var failuresMax: UInt64 = 1
   private var sabotage: Sabotage?
   /// Lines of the transcript shown for a failed run; `TRACE=1` shows all.
   private static var tailLines: Int { 120 }
@@ -18,7 +21,8 @@ package struct SimulationCommand {
     var command = SimulationCommand()
     for argument in arguments {
       guard command.take(argument) else {
-        print("simulate: cannot read \(argument); known are SEED=n RUNS=n FIRST=n TRACE=1")
+        print(
+          "simulate: cannot read \(argument); known are SEED=n RUNS=n FIRST=n FAILURES=n TRACE=1")
         print("SABOTAGE=\(Sabotage.allCases.map(\.rawValue).joined(separator: "|"))")
         return 2
       }
@@ -35,6 +39,7 @@ package struct SimulationCommand {
     case "SEED": seed = UInt64(value)
     case "RUNS": runs = UInt64(value) ?? 0
     case "FIRST": first = UInt64(value)
+    case "FAILURES": failuresMax = UInt64(value) ?? 1
     case "TRACE": isTraced = value == "1"
     case "SABOTAGE": sabotage = Sabotage(rawValue: value)
     default: return false
@@ -63,16 +68,17 @@ package struct SimulationCommand {
     print("seeds from \(first), \(runs) runs")
     let start = ContinuousClock.now
     let totals = SimulationRunner.runMany(
-      count: runs, firstSeed: first,
+      count: runs, firstSeed: first, failuresMax: failuresMax, sabotage: sabotage,
       willRun: { SeedAtTrap.seed.store($0, ordering: .relaxed) },
-      progress: { totals in
+      progress: { report, totals in
+        if let failure = report.failure { print("seed \(report.seed) failed: \(failure)") }
         guard totals.runs % 100 == 0 else { return }
         print("\(Self.seconds(since: start)) s: \(totals.line)")
-        _ = unsafe fflush(nil)
+        fflush(nil)
       })
     print("\(totals.line), \(Self.seconds(since: start)) s")
     guard let failed = totals.failed else { return 0 }
-    print("seed \(failed.seed) failed: \(failed.failure ?? "")")
+    guard failuresMax == 1 else { return 1 }
     print("once more, with its transcript:")
     return max(1, replay(failed.seed))
   }
@@ -89,10 +95,10 @@ private enum SeedAtTrap {
 
   static func install() {
     for number in [SIGILL, SIGTRAP] {
-      // Sound: the handler only reads an atomic and calls `write`, which POSIX allows there.
-      _ = unsafe signal(number) { number in
+      // The handler only reads an atomic and calls `write`, which POSIX allows there.
+      signal(number) { number in
         SeedAtTrap.tell()
-        _ = unsafe signal(number, SIG_DFL)
+        signal(number, SIG_DFL)
         raise(number)
       }
     }

@@ -119,6 +119,8 @@ extension SimulationOptions {
     raft.trailingEntries = pick([0, 1, 10, 100])
     raft.trailingBytes = pick([0, 1000, 1 << 20])
     raft.snapshotChunkBytes = pick([50, 300, 1 << 20])
+    // A snapshot must arrive within the bounds of the run.
+    if valuePaddingMax > 100 { raft.snapshotChunkBytes = max(2_000, raft.snapshotChunkBytes) }
     raft.caughtUpEntries = pick([0, 10, 1000])
     raft.stallTicks = pick([60, 100])
     log.segmentBytes = pick([4 << 10, 16 << 10, 64 << 10])

@@ -9,6 +9,8 @@ package struct SimulationReport: Sendable {
   package var hash: UInt64
   package var virtualMicroseconds: UInt64
   var totals: Totals
+  /// Client operations with a certain outcome.
+  package var operations: UInt64 { totals.operations }
   /// Empty unless asked for.
   package var transcript: [String]
 }
@@ -38,21 +40,23 @@ package enum SimulationRunner {
   /// Runs `count` seeds from `firstSeed` on, or until one fails. `willRun` is told each seed,
   /// `progress` the sums after every run.
   package static func runMany(
-    count: UInt64, firstSeed: UInt64, willRun: (UInt64) -> Void = { _ in },
-    progress: (SimulationTotals) -> Void = { _ in }
+    count: UInt64, firstSeed: UInt64, failuresMax: UInt64 = 1, sabotage: Sabotage? = nil,
+    willRun: (UInt64) -> Void = { _ in },
+    progress: (SimulationReport, SimulationTotals) -> Void = { _, _ in }
   ) -> SimulationTotals {
     var totals = SimulationTotals()
     for offset in 0..<count {
       willRun(firstSeed &+ offset)
-      let report = run(seed: firstSeed &+ offset)
-      totals.add(report)
+      var report = run(seed: firstSeed &+ offset, sabotage: sabotage, mode: .hashOnly)
       // Determinism: now and then a seed runs twice and must do the same.
-      if offset % 50 == 0, report.failure == nil, run(seed: report.seed).hash != report.hash {
-        totals.failed = report
-        totals.failed?.failure = "determinism: two runs of one seed differ"
+      if offset % 50 == 0, sabotage == nil, report.failure == nil,
+        run(seed: report.seed).hash != report.hash
+      {
+        report.failure = "determinism: two runs of one seed differ"
       }
-      progress(totals)
-      if totals.failed != nil { break }
+      totals.add(report)
+      progress(report, totals)
+      if totals.failures >= failuresMax { break }
     }
     return totals
   }
@@ -62,20 +66,25 @@ package enum SimulationRunner {
 package struct SimulationTotals: Sendable {
   package private(set) var runs: UInt64 = 0
   package private(set) var virtualMicroseconds: UInt64 = 0
-  package fileprivate(set) var failed: SimulationReport?
+  package private(set) var failures: UInt64 = 0
+  /// The last one that failed.
+  package private(set) var failed: SimulationReport?
   private var sums = Totals()
 
   mutating func add(_ report: SimulationReport) {
     runs += 1
     virtualMicroseconds += report.virtualMicroseconds
-    if report.failure != nil { failed = report }
+    if report.failure != nil {
+      failures += 1
+      failed = report
+    }
     sums.add(report.totals)
   }
 
   /// One line, without the time taken.
   package var line: String {
     let minutes = virtualMicroseconds / 60_000_000
-    return "\(runs) runs, \(minutes / 60)h\(minutes % 60)m virtual, "
+    return "\(runs) runs (\(failures) failed), \(minutes / 60)h\(minutes % 60)m virtual, "
       + "\(sums.operations) operations (\(sums.unknownOutcomes) unknown), "
       + "\(sums.elections) elections, \(sums.crashes) crashes, \(sums.partitions) partitions, "
       + "\(sums.snapshots) snapshots, \(sums.installs) installed, "

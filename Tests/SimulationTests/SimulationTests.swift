@@ -1,0 +1,50 @@
+import Simulation
+import Testing
+
+/// A few whole runs. Thousands are made by `make sim`, in a release build.
+@Suite struct SimulationTests {
+  @Test(arguments: [1, 2, 3, 5, 8, 13] as [UInt64])
+  func everyPromiseHolds(seed: UInt64) {
+    let report = SimulationRunner.run(seed: seed)
+    #expect(report.failure == nil, "make sim SEED=\(seed)")
+    #expect(report.operations > 0)
+  }
+
+  @Test func aSeedDecidesEverything() {
+    let first = SimulationRunner.run(seed: 7)
+    let second = SimulationRunner.run(seed: 7)
+    #expect(first.hash == second.hash)
+    #expect(SimulationRunner.run(seed: 6).hash != first.hash)
+  }
+
+  @Test func theCommandSaysWhatItCannotRead() {
+    #expect(SimulationCommand.main(arguments: ["SEED=x"]) == 2)
+    #expect(SimulationCommand.main(arguments: ["--help"]) == 2)
+    #expect(SimulationCommand.main(arguments: ["SABOTAGE=nothing"]) == 2)
+  }
+}
+
+/// A simulator that catches nothing proves nothing: each deliberately wrong driver must be found.
+@Suite struct SabotageTests {
+  struct Row: CustomTestStringConvertible, Sendable {
+    var sabotage: Sabotage
+    var firstSeed: UInt64
+    var testDescription: String { sabotage.rawValue }
+  }
+
+  static let seedsMax: UInt64 = 30
+
+  @Test(arguments: [
+    Row(sabotage: .acknowledgesBeforeSync, firstSeed: 4),
+    Row(sabotage: .readsWithoutBarrier, firstSeed: 1),
+    Row(sabotage: .appliesTwiceAfterRestart, firstSeed: 8),
+    Row(sabotage: .forgetsVote, firstSeed: 14),
+    Row(sabotage: .forgetsRequestID, firstSeed: 1),
+    Row(sabotage: .answersBeforeCommit, firstSeed: 1),
+  ])
+  func isCaught(_ row: Row) {
+    for seed in row.firstSeed..<row.firstSeed + Self.seedsMax
+    where SimulationRunner.run(seed: seed, sabotage: row.sabotage).failure != nil { return }
+    Issue.record("\(row.sabotage) went unnoticed")
+  }
+}
