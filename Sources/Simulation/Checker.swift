@@ -30,10 +30,13 @@ struct Checker {
   private var committed: [Committed] = []
   private var facts: [EntryName: EntryFacts] = [:]
   private var stateHashes: [UInt64: UInt64] = [:]
+  /// Where a command was committed first, by its name.
+  private var positions: [UInt64: UInt64] = [:]
   /// Per slot: through where its commits were compared in this life.
   private var checkedThrough: [UInt64]
   private var lastTerm: [Term]
-  /// States are compared at indexes divisible by this, and wherever a snapshot ends.
+  /// States are compared at indexes divisible by this, more often at the start of a run, and
+  /// wherever a snapshot ends.
   static let stateHashInterval: UInt64 = 64
 
   init(cluster: Cluster, nodes: Int) {
@@ -123,6 +126,10 @@ struct Checker {
         }
       } else if position == committed.count {
         committed.append(Committed(term: entry.term, hash: hash, knownInTerm: node.raft.term))
+        if entry.kind == .command {
+          let name = Self.name(of: entry.payload)
+          if positions[name] == nil { positions[name] = entry.index.value }
+        }
       } else {
         return cluster.fail("node \(node.id) commits \(entry.index) before anyone led there")
       }
@@ -130,7 +137,9 @@ struct Checker {
   }
 
   mutating func applied(_ entry: Entry, by node: SimulatedNode) {
-    if entry.index.value % Self.stateHashInterval == 0 { compareState(of: node) }
+    let index = entry.index.value
+    let interval = index < Self.stateHashInterval * 4 ? 8 : Self.stateHashInterval
+    if index % interval == 0 { compareState(of: node) }
   }
 
   mutating func restored(_ node: SimulatedNode) {
@@ -144,6 +153,15 @@ struct Checker {
     if known != hash {
       cluster.fail("states differ: \(node.id) at index \(node.lastApplied)")
     }
+  }
+
+  func position(ofCommand name: UInt64) -> UInt64? { positions[name] }
+
+  /// A number for an encoded command, whatever time a leader stamped on it.
+  static func name(of payload: [UInt8]) -> UInt64 {
+    var bytes = payload
+    CommandEnvelope.stamp(&bytes, time: 0)
+    return UInt64(Checksum.crc32c(bytes)) << 32 | UInt64(Checksum.crc32c(bytes, continuing: 1))
   }
 
   private static func hash(_ entry: Entry) -> UInt64 {

@@ -279,7 +279,11 @@ final class Cluster {
 
   /// Judges the histories: linearizability, group by group.
   private func judge() {
-    for (group, operations) in history.groups.enumerated() {
+    for (group, recorded) in history.groups.enumerated() {
+      var operations = recorded
+      for i in operations.indices where operations[i].commandName != 0 {
+        operations[i].position = checker.position(ofCommand: operations[i].commandName)
+      }
       switch LinearizabilityChecker.check(operations) {
       case .linearizable: break
       case .undecided: totals.undecided += 1

@@ -44,6 +44,10 @@ package struct Operation: Equatable, Sendable {
   /// Nil: the outcome is unknown; the operation may take effect at any later moment, or never.
   package var returned: UInt64?
   package var result: Result?
+  /// Where the log says that it took effect. A hint for the search, never a proof.
+  package var position: UInt64?
+  /// The command's `Checker.name(of:)`; 0 for reads.
+  var commandName: UInt64 = 0
 
   package init(
     _ steps: [Step], invoked: UInt64, returned: UInt64? = nil, result: Result? = nil

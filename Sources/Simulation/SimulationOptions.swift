@@ -39,7 +39,7 @@ struct SimulationOptions {
   var nemesis = NemesisOptions()
   /// Entries applied between two snapshots.
   var snapshotEntries: UInt64 = 60
-  var requestIDsMax = 5_000
+  var requestIDsMax = 20_000
   /// A client gives up waiting for one attempt.
   var attemptMicroseconds: UInt64 = 800_000
   var thinkMicroseconds: UInt64 = 20_000
@@ -97,7 +97,7 @@ extension SimulationOptions {
     if random.chance(1, in: 10) { faultMicroseconds *= 4 }
     snapshotEntries = pick([5, 20, 60, 60, 200, 1000])
     attemptMicroseconds = pick([300_000, 800_000, 2_000_000])
-    thinkMicroseconds = pick([2_000, 20_000, 60_000])
+    thinkMicroseconds = pick([5_000, 20_000, 60_000])
     valuePaddingMax = pick([0, 16, 64, 2_000])
     driftPermille = pick([0, 0, 50, 300])
     drawRaft(&random)
@@ -168,7 +168,7 @@ extension SimulationOptions {
       nemesis.membership = pick([1, 6])
       spares = pick([1, 2])
     }
-    nemesis.downMicrosecondsMax = pick([50_000, 800_000, 4_000_000])
+    nemesis.downMicrosecondsMax = pick([5_000, 50_000, 800_000, 4_000_000])
     nemesis.pauseMicrosecondsMax = pick([300_000, 2_000_000])
   }
 }

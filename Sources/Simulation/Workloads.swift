@@ -39,6 +39,7 @@ extension Cluster {
         values: registers.map { register in
           leader.registry.kv(registerKey(group, register)).map { number(in: $0.value) } ?? 0
         })
+      read.position = leader.lastApplied
       read.returned = world.moment()
       history.groups[group].append(read)
     }
@@ -151,10 +152,12 @@ extension Cluster {
       }
     }
     guard var operation = call.operation else { return }
+    if case .write = call.kind { operation.commandName = Checker.name(of: call.payload) }
     switch reply {
     case .notDone: return
     case .unknown: break
-    case .values:
+    case .values(_, let index):
+      operation.position = index
       operation.returned = world.moment()
       operation.result = .init(succeeded: true, values: clients[number].known.map(\.value))
     case .outcome(let outcome, _):
