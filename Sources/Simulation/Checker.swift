@@ -54,6 +54,7 @@ struct Checker {
     checkedThrough[node.slot] = raft.snapshotMeta?.index.value ?? 0
     // A term that was taken and not synced may be forgotten: nobody was told of it.
     lastTerm[node.slot] = raft.term
+    compareLog(raft.entries(from: raft.firstIndex, through: raft.lastIndex), of: node)
     compareCommits(of: node)
   }
 
@@ -83,7 +84,15 @@ struct Checker {
 
   /// Log matching: entries of equal index and term are equal, and so is what precedes them (by
   /// induction over the term of the one before).
+  ///
+  /// A leader's own entries count once another node has them, or its disk has when it starts
+  /// again: a lone voter may lose what it never sent, and lead in the same term once more.
   mutating func appended(_ entries: [Entry], by node: SimulatedNode) {
+    guard node.raft.role != .leader else { return }
+    compareLog(entries[...], of: node)
+  }
+
+  private mutating func compareLog(_ entries: ArraySlice<Entry>, of node: SimulatedNode) {
     guard let first = entries.first else { return }
     var previousTerm = node.raft.term(at: first.index.previous)
     for entry in entries {

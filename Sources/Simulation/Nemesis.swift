@@ -114,11 +114,12 @@ extension Cluster {
   }
 
   func syncMicroseconds(slowness: UInt64) -> UInt64 {
-    var time = options.disk.syncMicroseconds + world.number(0...options.disk.syncJitter)
+    let usual = options.disk.syncMicroseconds + world.number(0...options.disk.syncJitter)
+    var time = usual * slowness
     if options.disk.stallMicroseconds > 0, phase == .faults, world.chance(permille: 1) {
       time += options.disk.stallMicroseconds
     }
-    return time * slowness
+    return time
   }
 
   // MARK: Network
