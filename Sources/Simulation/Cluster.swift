@@ -41,6 +41,8 @@ final class Cluster {
   private var operationsAtHeal: UInt64 = 0
   private var checkerStorage: Checker?
 
+  /// A run has some hundred thousand events; messages that beget messages have no end.
+  static let eventsMax: UInt64 = 5_000_000
   /// Acknowledged after healing before the liveness check is content.
   static let operationsAfterHealMin: UInt64 = 10
 
@@ -98,6 +100,9 @@ final class Cluster {
     world.schedule(.nemesis, after: options.nemesis.intervalMicroseconds)
     world.schedule(.phase(.healed), at: options.faultMicroseconds)
     while failure == nil, !isOver, let event = world.next() {
+      if world.step > Self.eventsMax {
+        fail("storm: more than \(Self.eventsMax) events" + describeNodes())
+      }
       transcript.mix(world.now)
       handle(event)
     }

@@ -82,7 +82,9 @@ extension Cluster {
 
   func restartLater(_ node: SimulatedNode) {
     guard !node.isUp else { return }
-    let down = phase == .faults ? options.nemesis.downMicrosecondsMax : 10_000
+    // Back within the same election, now and then.
+    let isQuick = phase != .faults || world.random.chance(1, in: 4)
+    let down = isQuick ? 10_000 : options.nemesis.downMicrosecondsMax
     world.schedule(.restart(node.process), after: world.number(1_000...down))
   }
 
@@ -105,8 +107,8 @@ extension Cluster {
     connectionsBroke(to: node.slot)
   }
 
-  func crashesAtPoint() -> Bool {
-    phase == .faults && world.chance(permille: options.disk.crashPoints)
+  func crashesAtPoint(weight: UInt64) -> Bool {
+    phase == .faults && world.chance(permille: options.disk.crashPoints * weight)
   }
 
   func syncFails() -> Bool {

@@ -150,12 +150,19 @@ extension SimulatedNode {
     let done = writesInFlight
     writesInFlight = []
     var isWritten = false
+    var isVote = false
     for case .write(let batch, let envelopes) in done {
-      for envelope in envelopes { send(envelope) }
+      for envelope in envelopes {
+        send(envelope)
+        if case .voteReply(let reply) = envelope.message, reply.granted, !reply.isPreVote {
+          isVote = true
+        }
+      }
       guard let batch else { continue }
       isWritten = true
       if let last = batch.entries.last { durable = (last.index, last.term) }
     }
+    if isVote, diesAt(.afterVote) { return }
     if isWritten, cluster.sabotage != .acknowledgesBeforeSync { reportPersisted() }
   }
 

@@ -180,11 +180,14 @@ final class SimulatedNode {
 
   /// Named points of the write path at which a process may die.
   enum CrashPoint: String {
-    case afterSend, afterWrite, afterSync, afterSnapshot, afterInstall
+    case afterSend, afterWrite, afterSync, afterVote, afterSnapshot, afterInstall
+
+    /// Votes are rare next to writes.
+    var weight: UInt64 { self == .afterVote ? 100 : 1 }
   }
 
   func diesAt(_ point: CrashPoint) -> Bool {
-    guard cluster.crashesAtPoint() else { return false }
+    guard cluster.crashesAtPoint(weight: point.weight) else { return false }
     cluster.note("dies \(point.rawValue)", slot)
     crash(losingPower: cluster.world.random.chance(1, in: 2))
     cluster.restartLater(self)

@@ -168,7 +168,7 @@ extension SimulationOptions {
       nemesis.membership = pick([1, 6])
       spares = pick([1, 2])
     }
-    nemesis.downMicrosecondsMax = pick([5_000, 50_000, 800_000, 4_000_000])
+    nemesis.downMicrosecondsMax = pick([50_000, 800_000, 4_000_000])
     nemesis.pauseMicrosecondsMax = pick([300_000, 2_000_000])
   }
 }
