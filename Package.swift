@@ -66,7 +66,7 @@ let package = Package(
     tests("ConsulAPITests", ["ConsulAPI", "Node", "Registry", "HTTP", "EventLoop", "Basics"]),
     tests("RoostClientTests", ["RoostClient"]),
     tests("SimulationTests", ["Simulation", "Raft", "Storage", "Registry", "Wire", "Basics"]),
-    tests("ClusterTests", ["Basics"]),
+    tests("ClusterTests", ["Basics", "RoostClient"]),
     tests("TidyTests", ["Basics"]),
   ],
   swiftLanguageModes: [.v6],
