@@ -27,6 +27,11 @@ test: release ## everything that must hold, and a short simulation
 sim: release ## SEED=n replays one run, RUNS=n draws fresh ones
 	$(ROOST) simulate $(if $(SEED),SEED=$(SEED)) $(if $(RUNS),RUNS=$(RUNS)) $(if $(SCENARIO),SCENARIO=$(SCENARIO))
 
+bench: release ## load the cluster that `make run` started
+	$(ROOST) bench put
+	$(ROOST) bench get
+	$(ROOST) bench get --stale
+
 lint: ## formatting as .swift-format says
 	swift format lint --strict --recursive $(SOURCES)
 

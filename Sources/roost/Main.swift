@@ -82,7 +82,7 @@ struct Command: Sendable {
     .kvGet, .kvPut, .kvDelete, .kvList,
     .servicesRegister, .servicesDeregister, .servicesList, .health,
     .listPeers, .addPeer, .removePeer, .transferLeader,
-    .simulate, .version,
+    .simulate, .bench, .version,
   ]
 
   var help: String {
