@@ -1,5 +1,3 @@
-internal import ConsulAPI
-internal import EventLoop
 internal import Node
 
 extension Command {
@@ -83,21 +81,5 @@ extension Command {
 
   private static func isConfigurationFlag(_ name: String) -> Bool {
     NodeConfiguration.flagPaths.contains(path(ofFlag: name))
-  }
-}
-
-/// One node's process: the loop, the node, its API, and the signals that end it.
-enum AgentProcess {
-  static func run(_ configuration: NodeConfiguration) throws -> Int32 {
-    let loop = try EventLoop()
-    let node: Node
-    do throws(StartFailure) {
-      node = try Node(configuration: configuration, loop: loop)
-    } catch {
-      throw CommandFailure(error.message)
-    }
-    _ = node
-    loop.run()
-    return 0
   }
 }

@@ -1,0 +1,64 @@
+internal import Registry
+
+/// Keeps this node's own entry in the catalog right: node, `serfHealth` passing, `consul` service.
+///
+/// Looks ten times a second until the entry is right, then once a second; proposes `hostJoin`
+/// whenever it differs (first start, changed address or meta, or declared dead and alive again).
+final class HostDuty {
+  static let healthCheckID = "serfHealth"
+  private static let calmTicks = 10
+
+  private unowned let node: Node
+  private var isProposing = false
+  private var ticks = 0
+  private var wasRight = false
+
+  init(node: Node) { self.node = node }
+
+  func tick() {
+    ticks += 1
+    guard !wasRight || ticks % Self.calmTicks == 0 else { return }
+    guard node.phase == .running, !node.isRemoved, node.hasLeader, !isProposing else { return }
+    let wanted = registration()
+    wasRight = isRight(wanted)
+    guard !wasRight else { return }
+    isProposing = true
+    // What looks wrong may only be old: look again at the present state before writing.
+    node.readBarrier(RequestContext()) { [weak self] failure in
+      guard let self else { return }
+      guard failure == nil, !isRight(wanted), !node.isRemoved else {
+        isProposing = false
+        return
+      }
+      node.propose(.hostJoin(wanted), RequestContext()) { [weak self] _ in
+        self?.isProposing = false
+      }
+    }
+  }
+
+  private func registration() -> HostRegistration {
+    let configuration = node.configuration
+    let address = configuration.advertisedPeerHost
+    var record = NodeRecord(name: configuration.nodeName, address: address)
+    record.id = Node.uuid(of: node.id)
+    let family = address.contains(":") ? "ipv6" : "ipv4"
+    record.taggedAddresses = StringMap([
+      StringPair("lan", address), StringPair("lan_\(family)", address),
+      StringPair("wan", address), StringPair("wan_\(family)", address),
+    ])
+    // Sorted by `StringMap`: the order of a dictionary reaches nothing.
+    let meta = configuration.nodeMeta.map { StringPair($0.key, $0.value) }
+    record.meta = StringMap(meta + [StringPair("consul-network-segment", "")])
+    record.isHost = true
+    return HostRegistration(node: record, port: configuration.ports.peer)
+  }
+
+  private func isRight(_ wanted: HostRegistration) -> Bool {
+    guard var record = node.registry.node(named: wanted.node.name) else { return false }
+    record.createIndex = 0
+    record.modifyIndex = 0
+    let health = node.registry.nodeLevelChecks(onNode: wanted.node.name)
+      .first { $0.id == Self.healthCheckID }
+    return record == wanted.node && health?.isPassing == true
+  }
+}

@@ -1,0 +1,110 @@
+internal import CRoost
+internal import ConsulAPI
+internal import EventLoop
+internal import Glibc
+internal import HTTP
+internal import Node
+
+/// One node's process: the loop, the node, its duties and API, and the signals that end it.
+///
+/// SIGTERM and SIGINT stop it gracefully: leadership is handed over, what is under way is answered,
+/// the log is flushed; a second one ends it at once. Exit status: 0 after a graceful stop, 1 when it
+/// could not start or its disk failed.
+final class AgentProcess {
+  /// Answers under way get this long; a client that reads slower is cut off.
+  private static let drainNanoseconds: UInt64 = 3_000_000_000
+
+  private let loop: EventLoop
+  private let node: Node
+  private let duties: Duties
+  private let api: ConsulAPI<Node>
+  private var server: HTTPServer?
+  private var signals: SignalSource?
+  private var status: Int32 = 0
+  private var isStopping = false
+  private var pendingStops = 0
+
+  static func run(_ configuration: NodeConfiguration) throws(CommandFailure) -> Int32 {
+    croost_ignore_sigpipe()
+    croost_raise_descriptor_limit()
+    let process: AgentProcess
+    do {
+      process = try AgentProcess(configuration)
+    } catch let failure as StartFailure {
+      throw CommandFailure("\(configuration.nodeName) cannot start: \(failure.message)")
+    } catch {
+      throw CommandFailure("\(configuration.nodeName) cannot start: \(error)")
+    }
+    return process.serve()
+  }
+
+  private init(_ configuration: NodeConfiguration) throws {
+    loop = try EventLoop()
+    // Before any thread is started: threads inherit the blocked signals.
+    let relay = SignalRelay()
+    signals = try SignalSource([SIGTERM, SIGINT], loop: loop) { _ in relay.handle?() }
+    node = try Node(configuration: configuration, loop: loop)
+    duties = Duties(node: node)
+    api = ConsulAPI(node: node)
+    if configuration.ports.http >= 0 {
+      guard
+        let address = SocketAddress(
+          host: configuration.clientAddress, port: UInt16(configuration.ports.http))
+      else { throw StartFailure("client_addr \(configuration.clientAddress) is not an IP address") }
+      do throws(SystemError) {
+        server = try api.start(address: address, loop: loop)
+      } catch {
+        throw StartFailure(
+          "cannot listen for HTTP: \(error). Is another node or Consul running there? "
+            + "Stop it, or give this node another port (ports.http, flag --ports.http)")
+      }
+    }
+    relay.handle = { [unowned self] in stop() }
+    node.onFatal = { [unowned self] message in
+      node.logger.log(.error, "node", message)
+      status = 1
+      loop.stop()
+    }
+  }
+
+  private func serve() -> Int32 {
+    let configuration = node.configuration
+    node.logger.log(
+      .info, "agent", "Roost v\(Command.programVersion) starts",
+      [
+        ("node", configuration.nodeName), ("cluster", configuration.cluster),
+        ("http", server?.localAddress.description ?? "off"),
+        ("peer", "\(configuration.bindAddress):\(configuration.ports.peer)"),
+        ("data", configuration.dataDirectory ?? "in memory"),
+      ])
+    if getuid() == 0 {
+      node.logger.log(.debug, "agent", "runs as root, which it does not need")
+    }
+    node.start()
+    loop.run()
+    return status
+  }
+
+  private func stop() {
+    guard !isStopping else {
+      status = 1
+      return loop.stop()
+    }
+    isStopping = true
+    node.logger.log(.info, "agent", "stops: hands over, answers what is under way, flushes")
+    duties.stop()
+    pendingStops = server == nil ? 1 : 2
+    node.stop { [unowned self] in oneStopped() }
+    server?.drain(graceNanoseconds: Self.drainNanoseconds) { [unowned self] in oneStopped() }
+  }
+
+  private func oneStopped() {
+    pendingStops -= 1
+    if pendingStops == 0 { loop.stop() }
+  }
+}
+
+/// Lets the signal source exist before the process object that it tells.
+private final class SignalRelay {
+  var handle: (() -> Void)?
+}
