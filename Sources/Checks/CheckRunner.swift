@@ -66,14 +66,17 @@ package final class CheckRunner {
   package func status(_ id: String) -> ProbeStatus? { checks[id]?.status }
 
   /// Adds or replaces; one that is the same already is left running.
-  package func set(_ spec: ProbeSpec) {
+  /// - Parameter firstRunWithin: nanoseconds; nil: the check's interval. Shorter for a check that
+  ///   ran elsewhere until now and must not pause.
+  package func set(_ spec: ProbeSpec, firstRunWithin: UInt64? = nil) {
     if let old = checks[spec.id] {
       if old.spec == spec { return }
       stop(old)
     }
     let check = Check(spec)
     checks[spec.id] = check
-    check.dueAt = context.loop.now &+ random.below(interval(check))
+    let within = min(firstRunWithin ?? .max, interval(check))
+    check.dueAt = context.loop.now &+ random.below(max(1, within))
     schedule(check)
   }
 

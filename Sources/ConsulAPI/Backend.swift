@@ -41,6 +41,8 @@ package protocol Backend: AnyObject, SendableMetatype {
   func watch(_ topics: [Topic], wake: @escaping () -> Void) -> WatchID
   func cancelWatch(_ id: WatchID)
   func transferLeadership(to id: NodeID?, completion: @escaping (RequestFailure?) -> Void)
+  func addPeer(
+    name: String, peerAddress: String, completion: @escaping (RequestFailure?) -> Void)
   func removePeer(_ id: NodeID, completion: @escaping (RequestFailure?) -> Void)
 }
 

@@ -204,7 +204,12 @@ extension ConsulAPI {
       Row(
         "/v1/operator/raft/configuration",
         [local(.get, .operatorRead, .plain, raftConfiguration)]),
-      Row("/v1/operator/raft/peer", [act(.delete, .operatorWrite, .action, raftRemovePeer)]),
+      Row(
+        "/v1/operator/raft/peer",
+        [
+          act(.delete, .operatorWrite, .action, raftRemovePeer),
+          act(.put, .operatorWrite, .action, raftAddPeer),
+        ]),
       Row(
         "/v1/operator/raft/transfer-leader",
         [
@@ -219,6 +224,7 @@ extension ConsulAPI {
         ]),
       Row("/v1/operator/autopilot/health", [local(.get, .operatorRead, .plain, autopilotHealth)]),
       Row("/v1/operator/autopilot/state", [local(.get, .operatorRead, .plain, autopilotState)]),
+      Row("/v1/roost/status", [local(.get, .agentRead, .local, roostStatus)]),
       Row("/v1/operator/usage", [local(.get, .operatorRead, .plain, usage)]),
       Row(
         "/v1/operator/keyring",

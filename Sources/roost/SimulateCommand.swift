@@ -3,8 +3,12 @@ internal import Simulation
 extension Command {
   static let simulate = Command(
     name: "simulate", summary: "run whole clusters on simulated time, network and disk",
-    usage: "[SEED=N | RUNS=N]", flags: []
+    usage: "[SEED=N | RUNS=N]", flags: [],
+    details: """
+      SEED=n replays one run, RUNS=n draws fresh ones and stops at the first that fails, printing
+      its seed, its transcript and what was broken.
+      """
   ) { input in
-    0
+    SimulationCommand.main(arguments: Array(input))
   }
 }
