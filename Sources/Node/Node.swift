@@ -36,7 +36,8 @@ package final class Node {
     case snapshot(SnapshotDesk.Answer)
   }
 
-  static let version = "0.1.0"
+  /// Of the program; the peer protocol and the log have versions of their own.
+  package static let version = "0.1.0"
 
   package let configuration: NodeConfiguration
   package let loop: EventLoop

@@ -1,9 +1,6 @@
 internal import Node
 
 extension Command {
-  /// The program's own version; the peer protocol and the log have versions of their own.
-  static let programVersion = "0.1.0"
-
   private static let agentFlags = [
     Flag("config", "FILE", "the node's configuration (JSON, comments allowed)"),
     Flag("dev", "a node of its own, in memory, nothing to configure"),
@@ -51,7 +48,7 @@ extension Command {
     name: "version", summary: "print the version", usage: "", flags: []
   ) { input in
     _ = try Arguments(input, flags: [])
-    Console.print("Roost v\(programVersion)")
+    Console.print("Roost v\(Node.version)")
     return 0
   }
 

@@ -70,7 +70,7 @@ final class AgentProcess {
   private func serve() -> Int32 {
     let configuration = node.configuration
     node.logger.log(
-      .info, "agent", "Roost v\(Command.programVersion) starts",
+      .info, "agent", "Roost v\(Node.version) starts",
       [
         ("node", configuration.nodeName), ("cluster", configuration.cluster),
         ("http", server?.localAddress.description ?? "off"),

@@ -109,8 +109,10 @@ struct Supervisor {
   }
 
   private mutating func handleSignals(_ descriptor: Int32) throws(CommandFailure) {
+    var sender: Int32 = 0
     while true {
-      switch croost_signalfd_take(descriptor, nil) {
+      // Sound: the pointer is valid for the call.
+      switch unsafe croost_signalfd_take(descriptor, &sender) {
       case SIGCHLD: reap()
       case SIGINT, SIGTERM: stopChildren()
       default: return

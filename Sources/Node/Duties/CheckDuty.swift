@@ -25,7 +25,7 @@ final class CheckDuty {
 
   init(node: Node) {
     self.node = node
-    resolver = Resolver(workers: node.workers, loop: node.loop)
+    resolver = Resolver(loop: node.loop, workers: node.workers)
     let seed = UInt64.random(in: .min ... .max)
     runner = CheckRunner(loop: node.loop, seed: seed, resolver: resolver) {
       [weak self] id, status, output in

@@ -1,6 +1,6 @@
 internal import Checks
 internal import EventLoop
-package import Registry
+internal import Registry
 
 /// What a node does for the registry beside replicating it.
 ///
