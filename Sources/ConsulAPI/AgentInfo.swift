@@ -16,7 +16,7 @@ extension ConsulAPI {
     writer.field("Datacenter", api.site.datacenter)
     writer.field("PrimaryDatacenter", api.site.datacenter)
     writer.field("NodeName", api.site.nodeName)
-    writer.field("NodeID", Node.uuid(of: api.backend.id))
+    writer.field("NodeID", B.uuid(of: api.backend.id))
     writer.field("Revision", "roost")
     writer.field("Server", true)
     writer.field("Version", Compatibility.version)
@@ -133,7 +133,7 @@ extension ConsulAPI {
     writer.map(
       StringMap([
         StringPair("acls", "0"), StringPair("build", "\(Compatibility.version):"),
-        StringPair("dc", site.datacenter), StringPair("id", Node.uuid(of: member.id)),
+        StringPair("dc", site.datacenter), StringPair("id", B.uuid(of: member.id)),
         StringPair("port", String(port)), StringPair("raft_vsn", "3"),
         StringPair("role", "consul"), StringPair("segment", ""), StringPair("vsn", "2"),
         StringPair("vsn_max", "3"), StringPair("vsn_min", "2"),

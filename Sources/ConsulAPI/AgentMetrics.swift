@@ -97,7 +97,7 @@ extension ConsulAPI {
 
   private static func labels(_ labels: Metrics.Labels) -> String {
     guard !labels.isEmpty else { return "" }
-    let parts = labels.map { name, value in "\(plain(name))=\(goQuoted(value))" }
+    let parts = labels.map { name, value in "\(plain(name))=\(quoted(value))" }
     return "{" + parts.joined(separator: ",") + "}"
   }
 }

@@ -35,7 +35,7 @@ enum Agent {
     writer.endObject()
     var answer = Answer.json(writer)
     answer.hash = hash
-    answer.topic = .service(service.name.lowercased())
+    answer.topic = .service(foldedName(service.name))
     return answer
   }
 

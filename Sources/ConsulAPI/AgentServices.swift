@@ -135,7 +135,7 @@ extension ConsulAPI {
   private static func enabled(_ query: QueryParameters) throws(Refusal) -> Bool {
     guard let text = query.text("enable") else { throw .bad("Missing value for enable") }
     guard let flag = QueryParameters.boolean(text) else {
-      throw .bad("Invalid value for enable: \(goQuoted(text))")
+      throw .bad("Invalid value for enable: \(quoted(text))")
     }
     return flag
   }

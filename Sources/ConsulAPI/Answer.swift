@@ -15,6 +15,9 @@ struct Answer {
   var topic: Topic?
   var moreTopics: [Topic] = []
   var headers: [(name: StaticString, value: HTTPResponse.HeaderValue)] = []
+  /// `X-Consul-Knownleader` says false whatever is known. Consul answers blocking queries of
+  /// health/service from an event stream that knows no leader, and clients have learned so.
+  var deniesLeader = false
 
   var topics: [Topic] { (topic.map { [$0] } ?? []) + moreTopics }
 

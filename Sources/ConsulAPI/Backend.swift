@@ -11,6 +11,8 @@ package import Registry
 package protocol Backend: AnyObject, SendableMetatype {
   var configuration: NodeConfiguration { get }
   var id: NodeID { get }
+  /// A node's id as Consul shows server ids.
+  static func uuid(of id: NodeID) -> String
   var status: NodeStatus { get }
   var hasLeader: Bool { get }
   /// Milliseconds since this node heard the leader; 0 on the leader.

@@ -30,9 +30,9 @@ enum BodyDecoder {
     case .object(let members):
       for member in members {
         let field = BodyField(name: member.name, value: member.value)
-        let isKnown = try read(member.name.lowercased(), field)
+        let isKnown = try read(foldedName(member.name), field)
         guard isKnown || ignoringUnknown else {
-          throw DecodeError(message: "json: unknown field \(goQuoted(member.name))")
+          throw DecodeError(message: "json: unknown field \(quoted(member.name))")
         }
       }
     default:

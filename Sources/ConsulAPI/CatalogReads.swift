@@ -77,7 +77,7 @@ enum Catalog {
     }
     writer.endArray()
     return .json(writer).depending(
-      on: .service(name.lowercased()), index: registry.serviceIndex(name))
+      on: .service(foldedName(name)), index: registry.serviceIndex(name))
   }
 
   /// An instance with its node.
@@ -91,11 +91,11 @@ enum Catalog {
     of name: String, _ read: Read, _ registry: Registry
   ) -> [Instance] {
     let meta = NodeMetaFilter(read.query)
-    let tags = read.query.all("tag").map { String(decoding: $0, as: UTF8.self).lowercased() }
+    let tags = read.query.all("tag").map { foldedName(String(decoding: $0, as: UTF8.self)) }
     var selected: [Instance] = []
     for service in registry.instances(ofService: name) {
       let hasTags = tags.allSatisfy { wanted in
-        service.tags.contains { tag in tag.lowercased() == wanted }
+        service.tags.contains { tag in foldedName(tag) == wanted }
       }
       guard hasTags, let node = registry.node(named: service.node), meta.accepts(node) else {
         continue
@@ -130,7 +130,7 @@ enum Catalog {
     writer.endObject()
     writer.endObject()
     return .json(writer).depending(
-      on: .node(node.name.lowercased()), index: registry.nodeIndex(node.name))
+      on: .node(foldedName(node.name)), index: registry.nodeIndex(node.name))
   }
 
   static func nodeServices(
@@ -157,12 +157,12 @@ enum Catalog {
     writer.endArray()
     writer.endObject()
     return .json(writer).depending(
-      on: .node(node.name.lowercased()), index: registry.nodeIndex(node.name))
+      on: .node(foldedName(node.name)), index: registry.nodeIndex(node.name))
   }
 
   /// Index 1; what was asked for may be a name or an id, so the list of nodes is watched as well.
   private static func unknownNode(_ found: Answer, _ read: Read) -> Answer {
-    var answer = found.depending(on: .node(read.text.lowercased()), index: 1)
+    var answer = found.depending(on: .node(foldedName(read.text)), index: 1)
     answer.moreTopics = [.nodes]
     return answer
   }
@@ -173,7 +173,7 @@ enum Catalog {
     writer.beginArray()
     writer.endArray()
     return .json(writer).depending(
-      on: .service(read.text.lowercased()), index: registry.serviceIndex(read.text))
+      on: .service(foldedName(read.text)), index: registry.serviceIndex(read.text))
   }
 
   /// `near=NODE`: without network coordinates every node is equally far, so only the named one
@@ -183,10 +183,10 @@ enum Catalog {
   ) {
     guard var near = read.query.text("near"), !near.isEmpty else { return }
     if near == "_agent" { near = site.nodeName }
-    let wanted = near.lowercased()
-    let first = items.filter { item in nodeName(item).lowercased() == wanted }
+    let wanted = foldedName(near)
+    let first = items.filter { item in foldedName(nodeName(item)) == wanted }
     guard !first.isEmpty else { return }
-    items = first + items.filter { item in nodeName(item).lowercased() != wanted }
+    items = first + items.filter { item in foldedName(nodeName(item)) != wanted }
   }
 }
 

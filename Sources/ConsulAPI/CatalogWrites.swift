@@ -97,8 +97,8 @@ enum CatalogRules {
     }
     for index in registration.checks.indices {
       let given = registration.checks[index].node
-      if !given.isEmpty && given.lowercased() != node.name.lowercased() {
-        throw .failed("check node \(goQuoted(given)) does not match node \(goQuoted(node.name))")
+      if !given.isEmpty && foldedName(given) != foldedName(node.name) {
+        throw .failed("check node \(quoted(given)) does not match node \(quoted(node.name))")
       }
       registration.checks[index].node = node.name
     }

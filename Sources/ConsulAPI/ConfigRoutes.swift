@@ -14,8 +14,8 @@ enum ConfigEntries {
     let kind = parts.first.map(String.init) ?? ""
     guard kinds.contains(kind) else { throw .failed("invalid config entry kind: \(kind)") }
     if parts.count > 1, !parts[1].isEmpty {
-      let name = goQuoted(String(parts[1]))
-      return .text(404, "Config entry not found for \(goQuoted(kind)) / \(name)")
+      let name = quoted(String(parts[1]))
+      return .text(404, "Config entry not found for \(quoted(kind)) / \(name)")
     }
     return Answer(contentType: Answer.jsonType, body: Array("[]".utf8))
   }

@@ -136,7 +136,7 @@ package final class ConsulAPI<B: Backend> {
     if case .read(let check, let evaluate) = endpoint.handler {
       let read = Read(
         name: Array(name), query: query,
-        options: try QueryOptions(query, blocks: consistency.hasIndex, limits: limits),
+        options: try options(query, request, blocks: consistency.hasIndex),
         filter: try parseFilter(query, endpoint.filterFields))
       try check(read)
       return start(read, evaluate, consistency, context, responder)
@@ -160,6 +160,14 @@ package final class ConsulAPI<B: Backend> {
       // 1.16: an empty body; 400 as the 1.20 line answers it, since it is the client's fault.
       throw .bad("")
     }
+  }
+
+  func options(
+    _ query: QueryParameters, _ request: HTTPRequest, blocks: Bool
+  ) throws(Refusal) -> QueryOptions {
+    if query.isEmpty { return QueryOptions() }
+    return try QueryOptions(
+      query, blocks: blocks, limits: limits, cacheControl: request.header("cache-control"))
   }
 
   private func parseFilter(
@@ -229,7 +237,7 @@ package final class ConsulAPI<B: Backend> {
     guard consistency == .agent || consistency == .plain else {
       return respond(try answer(self, call), call.responder)
     }
-    let options = try QueryOptions(call.query, blocks: false, limits: limits)
+    let options = try options(call.query, call.request, blocks: false)
     barrier(consistency, options, call.context) { [self] failure in
       if let failure { return respond(Answer(failure), call.responder) }
       do throws(Refusal) {

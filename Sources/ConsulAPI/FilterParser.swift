@@ -1,4 +1,5 @@
 import HTTP
+import Registry
 
 /// Recursive descent over the grammar of consul-api.md 20.1.
 struct FilterParser {
@@ -59,20 +60,17 @@ struct FilterParser {
     let value = try literal()
     if let operation = takeMembership() {
       skipBlanks()
-      let (selector, kind) = try selector()
-      return try make(selector, kind, operation, value)
+      return try make(try selector(), operation, value)
     }
     // Not a value: read it again as a selector.
     index = start
-    let (selector, kind) = try selector()
+    let selector = try selector()
     let operation = try takeOperator()
-    switch operation {
-    case .isEmpty, .isNotEmpty: return try make(selector, kind, operation, "")
-    default: break
+    if operation == .isEmpty || operation == .isNotEmpty {
+      return try make(selector, operation, "")
     }
     skipBlanks()
-    guard let value = try literal() else { throw unexpected("a value") }
-    return try make(selector, kind, operation, value)
+    return try make(selector, operation, try literal())
   }
 
   /// `in` or `not in` behind a value.
@@ -101,10 +99,14 @@ struct FilterParser {
   }
 
   private func make(
-    _ selector: [String], _ kind: FilterField.Kind, _ operation: Filter.Operator, _ value: String?
+    _ selector: [String], _ operation: Filter.Operator, _ value: String?
   ) throws(Fault) -> Filter.Match {
     guard let value else { throw unexpected("a value") }
     let shown = selector.joined(separator: ".")
+    // Bad syntax was reported before names are looked at, as Consul does.
+    guard let kind = Self.kind(of: selector[...], in: fields) else {
+      throw Fault(message: "Selector \"\(shown)\" is not valid")
+    }
     let (positive, isNegated) = operation.positive
     guard Self.fits(positive, kind) else {
       throw Fault(
@@ -118,17 +120,17 @@ struct FilterParser {
         literal = .pattern(try Pattern(parsing: value))
       } catch {
         throw Fault(
-          message: "Failed to compile regular expression \(goQuoted(value)): \(error.message)")
+          message: "Failed to compile regular expression \(quoted(value)): \(error.message)")
       }
     case (.equal, .number):
       guard let number = Int(value) else {
-        throw coercion(value, shown, "strconv.ParseInt: parsing \(goQuoted(value)): invalid syntax")
+        throw coercion(value, shown, "strconv.ParseInt: parsing \(quoted(value)): invalid syntax")
       }
       literal = .number(number)
     case (.equal, .flag):
       guard let flag = QueryParameters.boolean(value) else {
         throw coercion(
-          value, shown, "strconv.ParseBool: parsing \(goQuoted(value)): invalid syntax")
+          value, shown, "strconv.ParseBool: parsing \(quoted(value)): invalid syntax")
       }
       literal = .flag(flag)
     default: literal = .text(value)
@@ -139,7 +141,7 @@ struct FilterParser {
 
   private func coercion(_ value: String, _ selector: String, _ reason: String) -> Fault {
     Fault(
-      message: "Failed to coerce value \(goQuoted(value)) for selector \"\(selector)\": \(reason)")
+      message: "Failed to coerce value \(quoted(value)) for selector \"\(selector)\": \(reason)")
   }
 
   private static func fits(_ operation: Filter.Operator, _ kind: FilterField.Kind) -> Bool {
@@ -153,7 +155,7 @@ struct FilterParser {
 
   // MARK: Selectors
 
-  private mutating func selector() throws(Fault) -> ([String], FilterField.Kind) {
+  private mutating func selector() throws(Fault) -> [String] {
     guard let first = name() else { throw unexpected("a selector") }
     var path = [first]
     while index < text.count {
@@ -163,28 +165,14 @@ struct FilterParser {
         path.append(next)
       } else if text[index] == 0x5B {
         index += 1
-        guard let next = try quoted() else { throw unexpected("\"") }
+        guard let next = try quotedText() else { throw unexpected("\"") }
         guard take(0x5D) else { throw unexpected("\"]\"") }
         path.append(next)
       } else {
         break
       }
     }
-    // The words of an operator that must follow; reported before the name is looked at, as in
-    // Consul: bad syntax comes first.
-    try expectOperatorOrEnd()
-    guard let kind = Self.kind(of: path[...], in: fields) else {
-      throw Fault(message: "Selector \"\(path.joined(separator: "."))\" is not valid")
-    }
-    return (path, kind)
-  }
-
-  private func expectOperatorOrEnd() throws(Fault) {
-    guard index < text.count else { return }
-    switch text[index] {
-    case 0x20, 0x09, 0x0A, 0x0D, 0x3D, 0x21, 0x29: return
-    default: throw unexpected("\"!=\", \".\", \"==\", \"[\", [ \\t\\r\\n] or [a-zA-Z0-9_]")
-    }
+    return path
   }
 
   private static func kind(
@@ -214,7 +202,7 @@ struct FilterParser {
 
   /// Quoted, a number, or a word; nil when there is none of them.
   private mutating func literal() throws(Fault) -> String? {
-    if let text = try quoted() { return text }
+    if let text = try quotedText() { return text }
     let start = index
     if index < text.count, text[index] == 0x2D { index += 1 }
     if index < text.count, Self.isDigit(text[index]) {
@@ -230,7 +218,7 @@ struct FilterParser {
     return String(decoding: text[start..<index], as: UTF8.self)
   }
 
-  private mutating func quoted() throws(Fault) -> String? {
+  private mutating func quotedText() throws(Fault) -> String? {
     guard index < text.count else { return nil }
     let quote = text[index]
     guard quote == 0x22 || quote == 0x60 else { return nil }

@@ -1,3 +1,5 @@
+import Registry
+
 /// Durations as Go writes and reads them: `1h30m`, `500ms`, `1.5s`; in nanoseconds.
 enum GoDuration {
   struct Fault: Error, Equatable {
@@ -7,7 +9,7 @@ enum GoDuration {
   /// Go's `time.ParseDuration`, error texts included.
   static func parse(_ text: String) throws(Fault) -> Int64 {
     var bytes = Array(text.utf8)[...]
-    let invalid = Fault(message: "time: invalid duration \(goQuoted(text))")
+    let invalid = Fault(message: "time: invalid duration \(quoted(text))")
     var isNegative = false
     if let sign = bytes.first, sign == 0x2D || sign == 0x2B {
       isNegative = sign == 0x2D
@@ -49,11 +51,11 @@ enum GoDuration {
     let unitBytes = bytes.prefix { byte in byte != 0x2E && !(byte >= 0x30 && byte <= 0x39) }
     let unit = String(decoding: unitBytes, as: UTF8.self)
     guard !unit.isEmpty else {
-      throw Fault(message: "time: missing unit in duration \(goQuoted(text))")
+      throw Fault(message: "time: missing unit in duration \(quoted(text))")
     }
     bytes = bytes[unitBytes.endIndex...]
     guard let factor = nanoseconds(unit: unit) else {
-      throw Fault(message: "time: unknown unit \(goQuoted(unit)) in duration \(goQuoted(text))")
+      throw Fault(message: "time: unknown unit \(quoted(unit)) in duration \(quoted(text))")
     }
     let (value, overflow) = whole.multipliedReportingOverflow(by: factor)
     guard !overflow else { throw invalid }
@@ -117,26 +119,4 @@ enum GoDuration {
     while fraction.last == "0" { fraction.removeLast() }
     return fraction.isEmpty ? String(value / unit) : "\(value / unit).\(fraction)"
   }
-}
-
-/// Go's `%q` for the texts of errors: quotes, backslashes and control characters are escaped.
-func goQuoted(_ text: String) -> String {
-  var quoted = "\""
-  for scalar in text.unicodeScalars {
-    switch scalar {
-    case "\"": quoted += "\\\""
-    case "\\": quoted += "\\\\"
-    case "\n": quoted += "\\n"
-    case "\r": quoted += "\\r"
-    case "\t": quoted += "\\t"
-    default:
-      if scalar.value < 0x20 || scalar.value == 0x7F {
-        let hex = String(scalar.value, radix: 16)
-        quoted += "\\x" + (hex.count == 1 ? "0" + hex : hex)
-      } else {
-        quoted.unicodeScalars.append(scalar)
-      }
-    }
-  }
-  return quoted + "\""
 }

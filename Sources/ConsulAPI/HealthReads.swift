@@ -6,13 +6,13 @@ enum Health {
   static func node(_ read: Read, _ registry: Registry, _ site: Site) throws(Refusal) -> Answer {
     let checks = registry.checks(onNode: read.text)
     return list(checks, read, registry, site)
-      .depending(on: .node(read.text.lowercased()), index: registry.checksIndex)
+      .depending(on: .node(foldedName(read.text)), index: registry.checksIndex)
   }
 
   static func checks(_ read: Read, _ registry: Registry, _ site: Site) throws(Refusal) -> Answer {
     let name = read.text
     return list(registry.checks(ofService: name), read, registry, site)
-      .depending(on: .service(name.lowercased()), index: registry.serviceIndex(name))
+      .depending(on: .service(foldedName(name)), index: registry.serviceIndex(name))
   }
 
   static func state(_ read: Read, _ registry: Registry, _ site: Site) throws(Refusal) -> Answer {
@@ -85,7 +85,9 @@ enum Health {
       writer.endObject()
     }
     writer.endArray()
-    return .json(writer)
-      .depending(on: .service(name.lowercased()), index: registry.serviceIndex(name))
+    var answer = Answer.json(writer)
+      .depending(on: .service(foldedName(name)), index: registry.serviceIndex(name))
+    answer.deniesLeader = read.options.index > 0
+    return answer
   }
 }

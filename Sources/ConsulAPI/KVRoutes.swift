@@ -137,9 +137,7 @@ extension ConsulAPI {
       key: Key(Array(call.name)), value: Array(call.request.body), flags: 0, mode: .plain)
     if !call.query.isEmpty {
       try conflict(call.query, among: ["cas", "acquire", "release"])
-      if let flags = call.query.bytes("flags"), !flags.isEmpty {
-        set.flags = try UInt64(goParsing: flags)
-      }
+      if let flags = call.query.bytes("flags") { set.flags = try UInt64(goParsing: flags) }
       guard let mode = try kvMode(call.query) else {
         // Released by a session that cannot exist: nobody holds the lock under that name.
         return api.respond(.untruth, call.responder)

@@ -32,7 +32,7 @@ extension ConsulAPI {
     writer.beginArray()
     for member in status.members {
       writer.beginObject()
-      writer.field("ID", Node.uuid(of: member.id))
+      writer.field("ID", B.uuid(of: member.id))
       writer.field("Node", member.name)
       writer.field("Address", member.peerAddress)
       writer.field("Leader", member.isLeader)
@@ -64,10 +64,10 @@ extension ConsulAPI {
       throw .bad("Bad request: Must specify only one of ?id or ?address")
     }
     let found = api.backend.status.members.first { member in
-      id.isEmpty ? member.peerAddress == address : Node.uuid(of: member.id) == id.lowercased()
+      id.isEmpty ? member.peerAddress == address : B.uuid(of: member.id) == foldedName(id)
     }
     guard let found else {
-      let what = id.isEmpty ? "address \(goQuoted(address))" : "id \(goQuoted(id))"
+      let what = id.isEmpty ? "address \(quoted(address))" : "id \(quoted(id))"
       throw .failed("\(what) was not found in the Raft configuration")
     }
     let responder = call.responder
@@ -79,9 +79,9 @@ extension ConsulAPI {
   static func transferLeader(_ api: ConsulAPI, _ call: Call) throws(Refusal) {
     var target: NodeID?
     if let id = call.query.text("id"), !id.isEmpty {
-      let found = api.backend.status.members.first { Node.uuid(of: $0.id) == id.lowercased() }
+      let found = api.backend.status.members.first { B.uuid(of: $0.id) == foldedName(id) }
       guard let found else {
-        throw .failed("id \(goQuoted(id)) was not found in the Raft configuration")
+        throw .failed("id \(quoted(id)) was not found in the Raft configuration")
       }
       target = found.id
     }
@@ -174,7 +174,7 @@ extension ConsulAPI {
     writer.beginArray()
     for member in status.members {
       writer.beginObject()
-      writer.field("ID", Node.uuid(of: member.id))
+      writer.field("ID", B.uuid(of: member.id))
       writer.field("Name", member.name)
       writer.field("Address", member.peerAddress)
       writer.field("SerfStatus", member.isReachable ? "alive" : "failed")
@@ -212,9 +212,9 @@ extension ConsulAPI {
     writer.key("Servers")
     writer.beginObject()
     for member in status.members {
-      writer.key(Node.uuid(of: member.id))
+      writer.key(B.uuid(of: member.id))
       writer.beginObject()
-      writer.field("ID", Node.uuid(of: member.id))
+      writer.field("ID", B.uuid(of: member.id))
       writer.field("Name", member.name)
       writer.field("Address", member.peerAddress)
       writer.field("NodeStatus", member.isReachable ? "alive" : "failed")
@@ -227,8 +227,8 @@ extension ConsulAPI {
       writer.endObject()
     }
     writer.endObject()
-    writer.field("Leader", status.leader.map { Node.uuid(of: $0) } ?? "")
-    writer.field("Voters", status.members.filter(\.isVoter).map { Node.uuid(of: $0.id) })
+    writer.field("Leader", status.leader.map { B.uuid(of: $0) } ?? "")
+    writer.field("Voters", status.members.filter(\.isVoter).map { B.uuid(of: $0.id) })
     writer.endObject()
     return .json(writer)
   }

@@ -30,11 +30,14 @@ struct QueryOptions: Equatable {
   init() {}
 
   /// Consistency flags, and for endpoints with an index `index` and `wait`.
-  init(_ query: QueryParameters, blocks: Bool, limits: APILimits) throws(Refusal) {
+  init(
+    _ query: QueryParameters, blocks: Bool, limits: APILimits, cacheControl: ArraySlice<UInt8>?
+  ) throws(Refusal) {
     guard !query.isEmpty else { return }
     isPretty = query.has("pretty")
     try parseConsistency(query)
     isCached = query.has("cached")
+    if isCached, let cacheControl { try Self.checkCacheControl(cacheControl) }
     if blocks {
       try parseWait(query, limits)
     } else if query.has("hash") {
@@ -47,10 +50,10 @@ struct QueryOptions: Equatable {
     if query.has("stale") { mode = .stale }
     if let text = query.text("max_stale"), !text.isEmpty {
       guard let limit = try? GoDuration.parse(text), limit >= 0 else {
-        throw .bad("Invalid max_stale value \(goQuoted(text))")
+        throw .bad("Invalid max_stale value \(quoted(text))")
       }
       maxStaleMilliseconds = UInt64(limit) / 1_000_000
-      if !isConsistent { mode = .stale }
+      if limit > 0 { mode = .stale }
     }
     guard isConsistent else { return }
     if mode == .stale {
@@ -60,6 +63,19 @@ struct QueryOptions: Equatable {
       throw .bad("Cannot specify ?cached with ?consistent, conflicting semantics.")
     }
     mode = .consistent
+  }
+
+  /// Nothing is cached, so what is asked of the cache is only checked (3.5).
+  private static func checkCacheControl(_ header: ArraySlice<UInt8>) throws(Refusal) {
+    for directive in header.split(separator: 0x2C) {
+      let text = directive.drop { byte in byte == 0x20 }
+      guard let mark = text.firstIndex(of: 0x3D) else { continue }
+      let name = foldedName(String(decoding: text[..<mark], as: UTF8.self))
+      guard name == "max-age" || name == "stale-if-error" else { continue }
+      guard UInt64(decimal: text[(mark + 1)...]) != nil else {
+        throw .bad("Invalid Cache-Control header.")
+      }
+    }
   }
 
   private mutating func parseWait(_ query: QueryParameters, _ limits: APILimits) throws(Refusal) {
@@ -100,7 +116,7 @@ extension UInt64 {
       self = number
       return
     }
-    let quoted = goQuoted(String(decoding: bytes, as: UTF8.self))
+    let quoted = quoted(String(decoding: bytes, as: UTF8.self))
     let areDigits = !bytes.isEmpty && bytes.allSatisfy { $0 >= 0x30 && $0 <= 0x39 }
     let reason = areDigits ? "value out of range" : "invalid syntax"
     throw .failed("strconv.ParseUint: parsing \(quoted): \(reason)")

@@ -35,7 +35,7 @@ extension ConsulAPI {
     }
     guard consistency.hasIndex else { return response }
     response.headers.append(("X-Consul-Index", .number(max(1, answer.index))))
-    appendLeader(to: &response, options)
+    appendLeader(to: &response, options, denied: answer.deniesLeader)
     if consistency == .indexedWithMode {
       response.headers.append(("X-Consul-Effective-Consistency", .fixed(options.mode.name)))
     }
@@ -44,8 +44,10 @@ extension ConsulAPI {
     return response
   }
 
-  func appendLeader(to response: inout HTTPResponse, _ options: QueryOptions) {
-    let known: StaticString = backend.hasLeader ? "true" : "false"
+  func appendLeader(
+    to response: inout HTTPResponse, _ options: QueryOptions, denied: Bool = false
+  ) {
+    let known: StaticString = backend.hasLeader && !denied ? "true" : "false"
     response.headers.append(("X-Consul-Knownleader", .fixed(known)))
     // After a read barrier the answer is as good as the leader's: 0, as in 2.3.
     let contact = options.mode == .stale ? backend.lastContactMilliseconds : 0

@@ -100,7 +100,7 @@ enum TransactionBody {
     guard let known = kvVerb(verb) else {
       // Counted among the reads, as Consul does.
       return ParsedOperation(
-        operation: .invalid("unknown KV verb \(goQuoted(verb))"), isWrite: false,
+        operation: .invalid("unknown KV verb \(quoted(verb))"), isWrite: false,
         fault: key.isEmpty ? "Must provide key" : nil)
     }
     operation.verb = known
@@ -149,7 +149,7 @@ enum TransactionBody {
   ) -> ParsedOperation {
     guard let known = catalogVerb(verb) else {
       return ParsedOperation(
-        operation: .invalid("unknown \(kind) verb \(goQuoted(verb))"), isWrite: true, fault: fault)
+        operation: .invalid("unknown \(kind) verb \(quoted(verb))"), isWrite: true, fault: fault)
     }
     return ParsedOperation(operation: make(known), isWrite: known != .get, fault: fault)
   }

@@ -41,7 +41,7 @@ extension ConsulAPI {
     for operation in operations where operation.valueCount > limit {
       throw Refusal(
         status: 413,
-        text: "Value for key \(goQuoted(operation.key)) is too large "
+        text: "Value for key \(quoted(operation.key)) is too large "
           + "(\(operation.valueCount) > \(limit) bytes)")
     }
   }
@@ -49,7 +49,7 @@ extension ConsulAPI {
   private func readTransaction(
     _ call: Call, _ operations: [TransactionOperation], _ faults: [TransactionError]
   ) throws(Refusal) {
-    let options = try QueryOptions(call.query, blocks: false, limits: limits)
+    let options = try options(call.query, call.request, blocks: false)
     barrier(.plain, options, call.context) { [self] failure in
       if let failure { return respond(Answer(failure), call.responder) }
       let outcome: TransactionOutcome =
