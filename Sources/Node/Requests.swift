@@ -163,6 +163,14 @@ extension Node {
     Refusal(status: 501, text: "the other node does not know this request; is it older?"))
 
   func finishRequest(_ number: UInt64, _ answer: RequestAnswer) {
+    if case .failure(.noLeader) = answer, let item = requests.pending[number],
+      item.target == .leader, item.isRepeatable, loop.now < item.deadline
+    {
+      // The node that took it lost leadership meanwhile: the next leader is asked.
+      requests.pending[number]?.sentTo = nil
+      requests.deferred.append(number)
+      return
+    }
     guard let item = requests.pending.removeValue(forKey: number) else { return }
     replyLater(.request(item.completion, answer))
   }
