@@ -10,7 +10,7 @@ extension ConsulAPI {
     var writer = call.writer(reserving: 1024)
     writer.beginObject()
     writer.field("Node", api.site.nodeName)
-    writer.field("ID", Node.uuid(of: api.backend.id))
+    writer.field("ID", B.uuid(of: api.backend.id))
     writer.field("Role", status.role.rawValue)
     writer.field("Term", status.term)
     writer.field("Leader", api.backend.hasLeader ? status.leaderName ?? "" : "")
@@ -33,7 +33,7 @@ extension ConsulAPI {
 
   private static func write(_ member: MemberStatus, _ writer: inout JSONWriter) {
     writer.beginObject()
-    writer.field("ID", Node.uuid(of: member.id))
+    writer.field("ID", B.uuid(of: member.id))
     writer.field("Name", member.name)
     writer.field("PeerAddress", member.peerAddress)
     writer.field("HTTPAddress", member.httpAddress ?? "")

@@ -24,6 +24,7 @@ final class MemoryBackend: Backend {
   private(set) var contexts: [RequestContext] = []
   var transferredTo: NodeID??
   var removed: [NodeID] = []
+  private(set) var added: [String] = []
 
   private var pending: [() -> Void] = []
   private var timers: [(id: TimerID, due: UInt64, body: () -> Void)] = []
@@ -176,6 +177,14 @@ final class MemoryBackend: Backend {
 
   func transferLeadership(to id: NodeID?, completion: @escaping (RequestFailure?) -> Void) {
     transferredTo = .some(id)
+    let failure = failure
+    pending.append { completion(failure) }
+  }
+
+  func addPeer(
+    name: String, peerAddress: String, completion: @escaping (RequestFailure?) -> Void
+  ) {
+    added.append("\(name) \(peerAddress)")
     let failure = failure
     pending.append { completion(failure) }
   }

@@ -32,6 +32,21 @@ struct OperatorTests {
     #expect(harness.backend.removed.isEmpty == (row.line != "200 "))
   }
 
+  @Test func peersAreAdded() {
+    let path = "/v1/operator/raft/peer"
+    #expect(harness.put(path).line.hasPrefix("400 Must specify ?name"))
+    #expect(harness.put(path + "?name=n2&address=x").line.hasPrefix("400 Must specify ?address"))
+    #expect(harness.put(path + "?name=n2&address=127.0.0.1:8301").line == "200 ")
+    #expect(harness.backend.added == ["n2 127.0.0.1:8301"])
+  }
+
+  @Test func ownStatusNeedsNoLeader() {
+    harness.backend.failure = .noLeader
+    let reply = harness.get("/v1/roost/status")
+    #expect(reply.status == 200 && reply.json != nil)
+    #expect(reply.text.hasPrefix("{\"Node\":\"n1\",\"ID\":\"\(id)\",\"Role\":\"follower\""))
+  }
+
   @Test func leadershipIsTransferred() {
     let path = "/v1/operator/raft/transfer-leader"
     #expect(harness.ask("POST", path).line == "200 {\"Success\":true}")
