@@ -49,7 +49,6 @@ package protocol Backend: AnyObject, SendableMetatype {
 }
 
 extension Node: Backend {
-  package var lastContactMilliseconds: UInt64 { status.lastContactMilliseconds }
   package var now: UInt64 { loop.now }
   package var wallClock: UInt64 { loop.wallClock }
   package func schedule(after nanoseconds: UInt64, _ body: @escaping () -> Void) -> TimerID {

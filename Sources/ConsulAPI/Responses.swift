@@ -2,21 +2,20 @@ package import HTTP
 import Node
 import Registry
 
+/// On every answer of the API (consul-api.md 1.11, 2.5). Answers without headers of their own share
+/// this one array.
+private let commonHeaders: [(name: StaticString, value: HTTPResponse.HeaderValue)] = [
+  ("Vary", .fixed("Accept-Encoding")), ("X-Consul-Default-Acl-Policy", .fixed("allow")),
+]
+
 /// From an answer to what goes on the wire, and the answers that no handler is asked for.
 extension ConsulAPI {
-  /// On every answer of the API (consul-api.md 1.11, 2.5).
-  private static var commonHeaders: [(name: StaticString, value: HTTPResponse.HeaderValue)] {
-    [
-      ("Vary", .fixed("Accept-Encoding")), ("X-Consul-Default-Acl-Policy", .fixed("allow")),
-    ]
-  }
-
   func respond(_ answer: Answer, _ responder: HTTPResponder) {
     responder.respond(response(answer))
   }
 
   func response(_ answer: Answer) -> HTTPResponse {
-    var headers = Self.commonHeaders
+    var headers = commonHeaders
     if !answer.headers.isEmpty { headers += answer.headers }
     // An error without a text has no type either; an empty `?raw` value has.
     let isBare = answer.body.isEmpty && answer.status != 200
@@ -34,6 +33,8 @@ extension ConsulAPI {
       response.headers.append(("X-Consul-Contenthash", .text(String(hash, radix: 16))))
     }
     guard consistency.hasIndex else { return response }
+    // Two that are always there, and up to five here: one allocation.
+    response.headers.reserveCapacity(response.headers.count + 5)
     response.headers.append(("X-Consul-Index", .number(max(1, answer.index))))
     appendLeader(to: &response, options, denied: answer.deniesLeader)
     if consistency == .indexedWithMode {

@@ -11,6 +11,11 @@ extension Node {
 
   package var peerAddress: String { advertisedAddress.text }
 
+  /// Since this node heard the leader; 0 on the leader. On every stale read, so without a `status`.
+  package var lastContactMilliseconds: UInt64 {
+    milliseconds(ticks: raft.ticksSinceLeaderContact)
+  }
+
   package var status: NodeStatus {
     let leader = raft.leader
     let context = leader.flatMap { raft.configuration.context(of: $0) }
@@ -19,7 +24,7 @@ extension Node {
       leaderPeerAddress: context?.address, commitIndex: raft.commitIndex.value,
       lastApplied: raft.lastApplied.value, lastIndex: raft.lastIndex.value,
       firstIndex: raft.firstIndex.value, snapshotIndex: raft.snapshotMeta?.index.value ?? 0,
-      lastContactMilliseconds: milliseconds(ticks: raft.ticksSinceLeaderContact),
+      lastContactMilliseconds: lastContactMilliseconds,
       members: raft.configuration.members.map { status(of: $0) })
   }
 

@@ -125,6 +125,16 @@ struct BlockingTests {
     #expect(small.send("GET", "/v1/kv/a?index=9").response?.status == 404)
   }
 
+  @Test func clientsThatLeaveLeaveNothingBehind() {
+    let waiting = park("/v1/kv/a?index=9")
+    #expect(harness.api.parkedCount == 1)
+    waiting.responder?.disconnect()
+    #expect(harness.api.parkedCount == 0)
+    #expect(harness.backend.timerCount == 0 && harness.backend.watchCount == 0)
+    harness.put("/v1/kv/a", "1")
+    #expect(waiting.response == nil)
+  }
+
   @Test func blockedReadsBarrierOnce() {
     let waiting = park("/v1/kv/a?index=9")
     harness.put("/v1/kv/a", "1")
