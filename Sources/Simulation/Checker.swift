@@ -7,7 +7,7 @@ import Wire
 /// It keeps one copy of what the cluster has agreed on (index by index, as first seen committed by
 /// anyone) and holds each node against it: election safety, log matching, leader completeness and
 /// state machine safety of the paper's figure 3, that a commit never goes back, and that equal
-/// indexes mean equal states. The first difference ends the run (`Cluster.fail`).
+/// indexes mean equal states. The first difference is the `violation` that ends the run.
 struct Checker {
   private struct Committed {
     var term: Term
@@ -24,7 +24,8 @@ struct Checker {
     var previousTerm: Term
   }
 
-  unowned let cluster: Cluster
+  /// The first broken promise.
+  private(set) var violation: String?
   private var leaders: [Term: NodeID] = [:]
   /// `committed[i]` is the entry of index i + 1.
   private var committed: [Committed] = []
@@ -39,13 +40,16 @@ struct Checker {
   /// wherever a snapshot ends.
   static let stateHashInterval: UInt64 = 64
 
-  init(cluster: Cluster, nodes: Int) {
-    self.cluster = cluster
+  init(nodes: Int) {
     checkedThrough = Array(repeating: 0, count: nodes)
     lastTerm = Array(repeating: .zero, count: nodes)
   }
 
   var committedCount: Int { committed.count }
+
+  private mutating func fail(_ reason: String) {
+    if violation == nil { violation = reason }
+  }
 
   // MARK: What nodes tell
 
@@ -61,13 +65,13 @@ struct Checker {
   /// Election safety: at most one leader can be elected in a given term.
   mutating func elected(_ node: SimulatedNode, term: Term) {
     if let other = leaders.updateValue(node.id, forKey: term), other != node.id {
-      return cluster.fail("election safety: both \(other) and \(node.id) lead in term \(term)")
+      return fail("election safety: both \(other) and \(node.id) lead in term \(term)")
     }
     leaderIsComplete(node, term: term)
   }
 
   /// Leader completeness: an entry committed in an earlier term is in the leader's log.
-  private func leaderIsComplete(_ node: SimulatedNode, term: Term) {
+  private mutating func leaderIsComplete(_ node: SimulatedNode, term: Term) {
     let raft = node.raft
     let first = max(raft.firstIndex.value, (raft.snapshotMeta?.index.value ?? 0) + 1)
     guard first <= committed.count else { return }
@@ -75,7 +79,7 @@ struct Checker {
       let entry = committed[Int(index) - 1]
       guard entry.knownInTerm < term else { continue }
       if raft.term(at: LogIndex(index)) != entry.term {
-        return cluster.fail(
+        return fail(
           "leader completeness: \(node.id) leads in term \(term) without the committed entry "
             + "\(index) of term \(entry.term)")
       }
@@ -100,7 +104,7 @@ struct Checker {
         let now = EntryFacts(hash: Self.hash(entry), previousTerm: previousTerm)
         let name = EntryName(index: entry.index, term: entry.term)
         if let known = facts.updateValue(now, forKey: name), known != now {
-          return cluster.fail("log matching: two different entries \(entry.index)@\(entry.term)")
+          return fail("log matching: two different entries \(entry.index)@\(entry.term)")
         }
       }
       previousTerm = entry.term
@@ -110,7 +114,7 @@ struct Checker {
   mutating func stepped(_ node: SimulatedNode) {
     let term = node.raft.term
     if term < lastTerm[node.slot] {
-      return cluster.fail("node \(node.id): its term fell to \(term)")
+      return fail("node \(node.id): its term fell to \(term)")
     }
     lastTerm[node.slot] = term
     compareCommits(of: node)
@@ -129,7 +133,7 @@ struct Checker {
       if position < committed.count {
         let known = committed[position]
         if known.term != entry.term || known.hash != hash {
-          return cluster.fail(
+          return fail(
             "state machine safety: \(node.id) commits \(entry.index)@\(entry.term), but "
               + "\(entry.index)@\(known.term) was committed before")
         }
@@ -140,7 +144,7 @@ struct Checker {
           if positions[name] == nil { positions[name] = entry.index.value }
         }
       } else {
-        return cluster.fail("node \(node.id) commits \(entry.index) before anyone led there")
+        return fail("node \(node.id) commits \(entry.index) before anyone led there")
       }
     }
   }
@@ -160,7 +164,7 @@ struct Checker {
     let hash = node.registry.stateHash()
     guard let known = stateHashes.updateValue(hash, forKey: node.lastApplied) else { return }
     if known != hash {
-      cluster.fail("states differ: \(node.id) at index \(node.lastApplied)")
+      fail("states differ: \(node.id) at index \(node.lastApplied)")
     }
   }
 

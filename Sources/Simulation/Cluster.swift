@@ -32,14 +32,14 @@ final class Cluster {
   var nodes: [SimulatedNode] = []
   var clients: [Client] = []
   var history = Histories()
+  var checker: Checker
   var transcript: Transcript
   var totals = Totals()
-  private(set) var failure: String?
   private(set) var phase = Phase.faults
   private(set) var isOver = false
   private var phaseStart: UInt64 = 0
   private var operationsAtHeal: UInt64 = 0
-  private var checkerStorage: Checker?
+  private var ownFailure: String?
 
   /// A run has some hundred thousand events; messages that beget messages have no end.
   static let eventsMax: UInt64 = 5_000_000
@@ -56,24 +56,15 @@ final class Cluster {
     var registryOptions = Registry.Options()
     registryOptions.requestIDsMax = options.requestIDsMax
     self.registryOptions = registryOptions
-    checkerStorage = Checker(cluster: self, nodes: options.nodes)
+    checker = Checker(nodes: options.nodes)
     makeNodes()
     makeClients()
     note("seed \(seed): \(options)")
   }
 
   var sabotage: Sabotage? { options.sabotage }
-
-  var checker: Checker {
-    _read {
-      guard let checkerStorage else { fatalError("invariant: a cluster has its checker") }
-      yield checkerStorage
-    }
-    _modify {
-      guard checkerStorage != nil else { fatalError("invariant: a cluster has its checker") }
-      yield &checkerStorage!
-    }
-  }
+  /// The first broken promise; it ends the run.
+  var failure: String? { ownFailure ?? checker.violation }
 
   private func makeNodes() {
     let ids = (1...options.voters).map { NodeID(UInt64($0)) }
@@ -107,6 +98,7 @@ final class Cluster {
       handle(event)
     }
     if failure == nil { judge() }
+    if let failure { note("FAILURE: \(failure)") }
     transcript.mix(world.random.state)
   }
 
@@ -168,9 +160,7 @@ final class Cluster {
 
   /// The first failure ends the run.
   func fail(_ reason: String) {
-    guard failure == nil else { return }
-    note("FAILURE: \(reason)")
-    failure = reason
+    if failure == nil { ownFailure = reason }
   }
 
   func send(_ packet: Packet, from: Int, to: Int) {
