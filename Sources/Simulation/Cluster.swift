@@ -16,6 +16,8 @@ struct Totals {
   var truncations: UInt64 = 0
   var configurations: UInt64 = 0
   var undecided: UInt64 = 0
+  /// From the end of all faults until clients had their first answers.
+  var recoveryMicrosecondsMax: UInt64 = 0
 }
 
 /// One run: nodes, clients, network and nemesis on one clock, all decided by one seed.
@@ -107,6 +109,7 @@ final class Cluster {
     case .tick(let process): on(process, event) { $0.tick() }
     case .turn(let process): on(process, event) { $0.endTurn() }
     case .diskDone(let process): on(process, event) { $0.diskDone() }
+    case .diskRetry(let process): on(process, event) { $0.retryFullDisk() }
     case .snapshotWritten(let process): on(process, event) { $0.writeSnapshot() }
     case .snapshotRead(let process, let read): on(process, event) { $0.serve(read) }
     case .link(let process, let peer, let isUp):
@@ -204,10 +207,12 @@ final class Cluster {
     note("all faults end")
     network.calm()
     for node in nodes {
+      node.calmDisk()
       node.pausedUntil = 0
       node.diskSlowness = 1
       if !node.isUp { start(node) }
     }
+    if options.nemesis.healsPartially { cutWithinReason() }
     for node in nodes {
       for peer in nodes where peer.slot != node.slot {
         world.schedule(.link(node.process, peer: peer.id, isUp: true), after: 1_000)
@@ -222,6 +227,9 @@ final class Cluster {
       && totals.operations >= operationsAtHeal + Self.operationsAfterHealMin
     if isAlive {
       note("the cluster works again")
+      network.heal()
+      totals.recoveryMicrosecondsMax = max(
+        totals.recoveryMicrosecondsMax, world.now - phaseStart)
       phase = .quiet
       phaseStart = world.now
       world.schedule(.phase(.over), after: 100_000)
@@ -276,7 +284,7 @@ final class Cluster {
   private func judge() {
     for (group, recorded) in history.groups.enumerated() {
       var operations = recorded
-      for i in operations.indices where operations[i].commandName != 0 {
+      for i in operations.indices where operations[i].position == nil {
         operations[i].position = checker.position(ofCommand: operations[i].commandName)
       }
       switch LinearizabilityChecker.check(operations) {

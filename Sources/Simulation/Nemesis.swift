@@ -1,10 +1,12 @@
 import Basics
 import Raft
+import Storage
 
 /// The faults of a run: what happens next is drawn by weight, to whom by chance. Faults of single
 /// messages and syncs are in `NetworkOptions` and `DiskOptions`.
 enum Disturbance: CaseIterable {
   case crash, powerLoss, crashAll, pause, partition, oneWayCut, heal, slowLink, slowDisk
+  case fullDisk, writeError
   case spuriousReset, transfer, membership
 
   func weight(_ options: NemesisOptions) -> UInt64 {
@@ -18,6 +20,8 @@ enum Disturbance: CaseIterable {
     case .heal: options.heal
     case .slowLink: options.slowLink
     case .slowDisk: options.slowDisk
+    case .fullDisk: options.fullDisk
+    case .writeError: options.writeError
     case .spuriousReset: options.spuriousReset
     case .transfer: options.transfer
     case .membership: options.membership
@@ -44,7 +48,12 @@ extension Cluster {
     let peer = nodes[world.index(below: nodes.count)]
     switch disturbance {
     case .crash: crash(node, losingPower: false)
-    case .powerLoss: crash(node, losingPower: true)
+    case .powerLoss:
+      if world.random.chance(1, in: 2) { return crash(node, losingPower: true) }
+      // Somewhere within what the disk is asked to do next.
+      let operations = world.index(below: 40) + 1
+      note("power goes after \(operations) operations of the disk", node.slot)
+      node.disk.powerOff(afterOperations: operations)
     case .crashAll:
       let losingPower = world.random.chance(1, in: 2)
       for node in nodes { crash(node, losingPower: losingPower) }
@@ -62,6 +71,8 @@ extension Cluster {
       network.heal()
     case .slowLink: network.slow(from: node.slot, to: peer.slot, by: world.number(1000...200_000))
     case .slowDisk: node.diskSlowness = world.number(1...100)
+    case .fullDisk: fillDisk(of: node)
+    case .writeError: node.disk.failNextWrite(after: world.index(below: 20))
     case .spuriousReset:
       world.schedule(.link(node.process, peer: peer.id, isUp: false), after: 0)
       world.schedule(
@@ -70,6 +81,14 @@ extension Cluster {
       node.step(.transferLeadership(to: world.random.chance(1, in: 2) ? nil : peer.id))
     case .membership: changeMembership()
     }
+  }
+
+  /// A little room is left; all of it comes back by itself.
+  private func fillDisk(of node: SimulatedNode) {
+    let left = world.index(below: 4_096)
+    note("\(left) bytes left on the disk", node.slot)
+    node.disk.setCapacity(node.disk.usedBytes + left)
+    node.diskFullUntil = world.now + world.number(10_000...2_000_000)
   }
 
   // MARK: Processes
@@ -147,6 +166,31 @@ extension Cluster {
         for to in nodes.indices where to != bridge && sides[from] != sides[to] {
           network.cut(from: from, to: to)
         }
+      }
+    }
+  }
+
+  /// Cuts single directions, as long as the leader talks both ways with a majority of voters.
+  /// Only when it is the undisputed leader with the longest log: Raft promises no progress where
+  /// the one node that reaches a majority lacks entries that others have.
+  func cutWithinReason() {
+    guard let leader, options.nemesis.membership == 0 else { return }
+    let voters = leader.raft.configuration
+    let isUndisputed = nodes.allSatisfy { node in
+      node.isUp && node.raft.term == leader.raft.term
+        && (node.slot == leader.slot || node.raft.role == .follower)
+    }
+    guard isUndisputed else { return }
+    let center = leader.slot
+    let slots = voters.voters.map { Int($0.value) - 1 }
+    var others = slots.filter { $0 != center }
+    others.shuffle(using: &world.random)
+    let core = Set(others.prefix(slots.count / 2))
+    note("cuts remain; n\(center + 1) talks with \(core.count) others")
+    for from in slots {
+      for to in slots where from != to && world.random.chance(1, in: 2) {
+        let isCore = (from == center && core.contains(to)) || (to == center && core.contains(from))
+        if !isCore { network.cut(from: from, to: to) }
       }
     }
   }

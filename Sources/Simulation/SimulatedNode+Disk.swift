@@ -122,12 +122,52 @@ extension SimulatedNode {
     }
     writesInFlight = Array(waitingWrites.prefix(count))
     waitingWrites.removeFirst(count)
-    if !batches.isEmpty { try log.append(batches) }
+    if !batches.isEmpty {
+      do { try log.append(batches) } catch {
+        guard case .diskFull = error, diskFullUntil > 0 else { throw error }
+        return waitForSpace()
+      }
+    }
     guard mustSync else { return writesDone() }
     if diesAt(.afterWrite) { return }
     isWriting = true
     let delay = cluster.syncMicroseconds(slowness: diskSlowness)
     cluster.world.schedule(.diskDone(process), after: delay)
+  }
+
+  /// Nothing of the group was written: it stays first in line.
+  private func waitForSpace() {
+    waitingWrites = writesInFlight + waitingWrites
+    writesInFlight = []
+    isWriting = true
+    if !isShortOfSpace { cluster.note("the disk is full", slot) }
+    isShortOfSpace = true
+    cluster.world.schedule(.diskRetry(process), after: 20_000)
+    step(.setElectable(false))
+  }
+
+  /// There is room again when its time has come.
+  func clearSpace() {
+    guard diskFullUntil > 0, diskFullUntil <= cluster.world.now else { return }
+    disk.setCapacity(.max)
+    diskFullUntil = 0
+  }
+
+  /// No fault that is still to come on this disk comes any more.
+  func calmDisk() {
+    disk.setCapacity(.max)
+    disk.powerOff(afterOperations: .max)
+    disk.failNextWrite(after: .max)
+    disk.failNextSync(after: .max)
+  }
+
+  func retryFullDisk() {
+    isWriting = false
+    clearSpace()
+    startWriting()
+    guard isUp, !isWriting || !writesInFlight.isEmpty else { return }
+    isShortOfSpace = false
+    step(.setElectable(true))
   }
 
   /// The sync has taken its time.
@@ -211,6 +251,8 @@ extension SimulatedNode {
     do {
       try store.write(meta) { encoder.next() }
     } catch {
+      // The next one may find room.
+      if case .diskFull = error, diskFullUntil > 0 { return }
       return failedAndRestarts(error, while: "writing a snapshot")
     }
     cluster.note("snapshot \(meta.index)", slot)
@@ -249,11 +291,12 @@ extension SimulatedNode {
       replacedBySnapshot(after: before)
       step(.snapshotInstalled(chunk.meta))
     } catch {
-      if case .damaged = error {
+      switch error {
+      case .damaged, .diskFull:
         cluster.note("rejected snapshot \(chunk.meta.index): \(error)", slot)
-        return step(.snapshotRejected(index: chunk.meta.index))
+        step(.snapshotRejected(index: chunk.meta.index))
+      default: failedAndRestarts(error, while: "receiving a snapshot")
       }
-      failedAndRestarts(error, while: "receiving a snapshot")
     }
   }
 }

@@ -29,6 +29,10 @@ final class SimulatedNode {
   let wallSkew: UInt64
   /// Syncs take so many times longer.
   var diskSlowness: UInt64 = 1
+  /// Its disk is full until then; 0: it is not.
+  var diskFullUntil: UInt64 = 0
+  /// Writes wait for room; meanwhile it does not campaign.
+  var isShortOfSpace = false
 
   var raft: RaftCore
   var effects = Effects()
@@ -78,10 +82,14 @@ final class SimulatedNode {
     incarnation += 1
     isUp = true
     pausedUntil = 0
+    if cluster.crashesAtPoint(weight: 30) {
+      disk.powerOff(afterOperations: cluster.world.index(below: 30))
+    }
+    clearSpace()
     do {
       try recover()
     } catch {
-      return failed(error, while: "starting")
+      return failedAndRestarts(error, while: "starting")
     }
     cluster.note("start applied=\(lastApplied) last=\(raft.lastIndex)@\(raft.lastTerm)", slot)
     applySabotage = ApplySabotage()
@@ -101,6 +109,7 @@ final class SimulatedNode {
     waitingWrites.removeAll()
     writesInFlight.removeAll()
     isWriting = false
+    isShortOfSpace = false
     snapshotInProgress = nil
     log = nil
     store = nil
@@ -112,7 +121,11 @@ final class SimulatedNode {
   /// A storage error: the production process says why and ends.
   func failed(_ error: StorageError, while doing: String) {
     cluster.note("storage failed while \(doing): \(error)", slot)
-    if case .io = error { return crash(losingPower: false) }
+    switch error {
+    case .io: return crash(losingPower: disk.isOff)
+    case .diskFull where diskFullUntil > 0: return crash(losingPower: false)
+    default: break
+    }
     cluster.fail("node \(id): \(error) while \(doing), though no such fault was injected")
   }
 

@@ -72,6 +72,7 @@ package struct SimulationCommand {
       willRun: { SeedAtTrap.seed.store($0, ordering: .relaxed) },
       progress: { report, totals in
         if let failure = report.failure { print("seed \(report.seed) failed: \(failure)") }
+        if report.undecided > 0 { print("seed \(report.seed): a history was left undecided") }
         guard totals.runs % 100 == 0 else { return }
         print("\(Self.seconds(since: start)) s: \(totals.line)")
         fflush(nil)

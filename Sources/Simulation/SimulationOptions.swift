@@ -76,9 +76,14 @@ struct NemesisOptions {
   var heal: UInt64 = 4
   var slowLink: UInt64 = 1
   var slowDisk: UInt64 = 1
+  /// Writes are refused until there is room again.
+  var fullDisk: UInt64 = 0
+  var writeError: UInt64 = 0
   var spuriousReset: UInt64 = 1
   var transfer: UInt64 = 2
   var membership: UInt64 = 0
+  /// At the end some links stay cut, but the leader talks with a majority: that must do.
+  var healsPartially = false
   var downMicrosecondsMax: UInt64 = 2_000_000
   var pauseMicrosecondsMax: UInt64 = 2_000_000
 }
@@ -162,6 +167,9 @@ extension SimulationOptions {
     nemesis.heal = pick([2, 6])
     nemesis.slowLink = maybe(1)
     nemesis.slowDisk = maybe(1)
+    nemesis.fullDisk = random.chance(1, in: 5) ? 2 : 0
+    nemesis.writeError = random.chance(1, in: 5) ? 1 : 0
+    nemesis.healsPartially = random.chance(1, in: 4)
     nemesis.spuriousReset = maybe(1)
     nemesis.transfer = maybe(2)
     if random.chance(1, in: 3) {

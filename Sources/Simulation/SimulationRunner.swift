@@ -11,6 +11,8 @@ package struct SimulationReport: Sendable {
   var totals: Totals
   /// Client operations with a certain outcome.
   package var operations: UInt64 { totals.operations }
+  /// Histories that the checker could not judge within its budget.
+  package var undecided: UInt64 { totals.undecided }
   /// Empty unless asked for.
   package var transcript: [String]
 }
@@ -89,7 +91,8 @@ package struct SimulationTotals: Sendable {
       + "\(sums.elections) elections, \(sums.crashes) crashes, \(sums.partitions) partitions, "
       + "\(sums.snapshots) snapshots, \(sums.installs) installed, "
       + "\(sums.truncations) truncations, \(sums.configurations) configurations, "
-      + "\(sums.undecided) histories undecided"
+      + "\(sums.undecided) histories undecided, "
+      + "slowest recovery \(sums.recoveryMicrosecondsMax / 1000) ms"
   }
 }
 
@@ -106,5 +109,6 @@ extension Totals {
     truncations += other.truncations
     configurations += other.configurations
     undecided += other.undecided
+    recoveryMicrosecondsMax = max(recoveryMicrosecondsMax, other.recoveryMicrosecondsMax)
   }
 }

@@ -45,8 +45,15 @@ extension Cluster {
     }
   }
 
-  private func requestID() -> UniqueID? {
-    guard world.random.chance(7, in: 10) else { return nil }
+  /// Most writes have one, and all that would look like another one in the log without it.
+  private func requestID(for steps: [Operation.Step]) -> UniqueID? {
+    let isUnique = steps.contains { step in
+      switch step.action {
+      case .put, .compareAndSet: true
+      case .read, .delete, .compareAndDelete, .check: false
+      }
+    }
+    guard !isUnique || world.random.chance(7, in: 10) else { return nil }
     return UniqueID(high: world.random.next(), low: world.random.next())
   }
 
@@ -84,7 +91,7 @@ extension Cluster {
     return Call(
       kind: .write(command),
       operation: Operation([.init(register, action)], invoked: world.moment()),
-      requestID: requestID(), attemptsLeft: Self.attemptsMax)
+      requestID: requestID(for: [.init(register, action)]), attemptsLeft: Self.attemptsMax)
   }
 
   private func readCall(_ client: Client, group: Int, isStale: Bool) -> Call {
@@ -114,7 +121,7 @@ extension Cluster {
     }
     return Call(
       kind: .write(.transaction(operations)),
-      operation: Operation(steps, invoked: world.moment()), requestID: requestID(),
+      operation: Operation(steps, invoked: world.moment()), requestID: requestID(for: steps),
       attemptsLeft: Self.attemptsMax)
   }
 
@@ -160,7 +167,9 @@ extension Cluster {
       operation.position = index
       operation.returned = world.moment()
       operation.result = .init(succeeded: true, values: clients[number].known.map(\.value))
-    case .outcome(let outcome, _):
+    case .outcome(let outcome, let index):
+      // With a request id the first of several entries is the one that counts.
+      if call.requestID == nil { operation.position = index }
       operation.returned = world.moment()
       operation.result = .init(succeeded: succeeded(outcome))
     }
@@ -231,7 +240,7 @@ extension Cluster {
       set(to, to: balances[to].amount + amount)
     }
     return Call(
-      kind: .write(.transaction(operations)), requestID: requestID(),
+      kind: .write(.transaction(operations)), requestID: requestID(for: []),
       attemptsLeft: Self.attemptsMax)
   }
 

@@ -14,6 +14,8 @@ enum Event {
   case turn(Process)
   case deliver(from: Int, to: Int, Packet)
   case diskDone(Process)
+  /// The disk was full: what waits for it is tried again.
+  case diskRetry(Process)
   case snapshotWritten(Process)
   case snapshotRead(Process, SnapshotRead)
   case link(Process, peer: NodeID, isUp: Bool)
