@@ -16,11 +16,11 @@ extension Node {
     case .leaderChanged, .becameLeader, .steppedDown, .leadershipEstablished:
       leadershipMoved()
     case .configurationAppended, .logTruncated:
-      if !isRemoved || raft.configuration.names(id) { updatePeers() }
       if isRemoved, raft.configuration.names(id) {
         isRemoved = false
         raft.step(.setElectable(!disk.isDiskFull), into: &effects)
       }
+      updatePeers()
     case .configurationCommitted(let configuration, _):
       metrics.increment(counters.membershipChanges)
       updatePeers()

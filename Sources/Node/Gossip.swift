@@ -62,11 +62,9 @@ struct Gossip {
   ) throws(WireError) -> UInt64? {
     var reader = Reader(payload)
     guard try reader.u8() == 1 else { return nil }
-    var member = MemberNews(
-      id: node, httpAddress: try reader.text(), peerAddress: try reader.text(), appliedIndex: 0,
-      version: "", heardAt: now)
-    member.version = try reader.text()
-    member.appliedIndex = try reader.u64()
+    var member = try Self.member(from: &reader)
+    member.id = node
+    member.heardAt = now
     var differs: UInt64?
     for _ in 0..<(try reader.count()) {
       let index = try reader.u64()
@@ -78,6 +76,22 @@ struct Gossip {
     members.removeAll { $0.id == node }
     members.append(member)
     return differs
+  }
+
+  /// What the sender says of itself; its id stays to be filled in.
+  static func sender(of payload: [UInt8]) throws(WireError) -> MemberNews {
+    var reader = Reader(payload)
+    guard try reader.u8() == 1 else { throw .unknownTag(0) }
+    return try member(from: &reader)
+  }
+
+  private static func member(from reader: inout Reader) throws(WireError) -> MemberNews {
+    let http = try reader.text()
+    let peer = try reader.text()
+    let version = try reader.text()
+    return MemberNews(
+      id: NodeID(0), httpAddress: http, peerAddress: peer, appliedIndex: try reader.u64(),
+      version: version, heardAt: 0)
   }
 
   mutating func keepOnly(_ configuration: Configuration) {
@@ -100,14 +114,7 @@ extension Node {
   }
 
   func receiveGossip(_ payload: [UInt8], from node: NodeID) {
-    guard raft.configuration.names(node) else {
-      // It does not know that it was removed: told so, unless it may know better.
-      guard raft.leader != nil, raft.configurationIndex <= raft.commitIndex else { return }
-      var writer = Writer()
-      writer.u64(raft.configurationIndex.value)
-      _ = transport.reply(kind: FrameKind.removed, payload: writer.bytes, to: .node(node))
-      return
-    }
+    guard raft.configuration.names(node) else { return greetStranger(payload, node) }
     do throws(WireError) {
       guard let index = try gossip.receive(payload, from: node, now: loop.now) else { return }
       metrics.increment(counters.stateMismatches)
@@ -121,6 +128,25 @@ extension Node {
     } catch {
       logger.log(.debug, "node", "gossip cannot be read: \(error)", [("node", name(of: node))])
     }
+  }
+
+  /// It does not know that it was removed, and is told, as soon as there is a link to it.
+  private func greetStranger(_ payload: [UInt8], _ node: NodeID) {
+    guard raft.leader != nil, raft.configuration.outgoing.isEmpty,
+      raft.configurationIndex <= raft.commitIndex
+    else { return }
+    guard !transport.isConnected(node) else {
+      var writer = Writer()
+      writer.u64(raft.configurationIndex.value)
+      _ = transport.sendFrame(kind: FrameKind.removed, payload: writer.bytes, to: node)
+      return
+    }
+    guard let member = try? Gossip.sender(of: payload), let address = HostPort(member.peerAddress)
+    else { return }
+    links.keep(
+      PeerAddress(id: node, name: "", host: address.host, port: address.port),
+      until: loop.now + PeerLinks.departingNanoseconds)
+    updatePeers()
   }
 
   func receiveRemovedNotice(_ payload: [UInt8]) {
@@ -140,6 +166,6 @@ extension Node {
       "this node was removed from the cluster: it only answers stale reads now."
         + " To bring it back, stop it, move its data directory aside and start it again")
     raft.step(.setElectable(false), into: &effects)
-    transport.setPeers([])
+    updatePeers()
   }
 }

@@ -290,10 +290,12 @@ extension Node {
     return progress.isActive && transport.isConnected(peer)
   }
 
-  /// Keeps the links in line with who is a member.
+  /// Keeps the links in line with who is a member. Those that were removed keep theirs for a
+  /// while: the leader has to tell them, and may be one of them and hand over.
   func updatePeers() {
+    guard !isStopped else { return }
     var peers: [PeerAddress] = []
-    for member in raft.configuration.members where member.id != id {
+    for member in raft.configuration.members where member.id != id && !isRemoved {
       guard let context = MemberContext(member.context), let address = HostPort(context.address)
       else { continue }
       peers.append(
@@ -305,10 +307,53 @@ extension Node {
         peers.append(peer)
       }
     }
+    for gone in links.current where !peers.contains(where: { $0.id == gone.id }) {
+      links.keep(gone, until: loop.now + PeerLinks.departingNanoseconds)
+    }
+    links.current = peers
+    for departing in links.departing
+    where !peers.contains(where: { $0.id == departing.address.id }) {
+      peers.append(departing.address)
+    }
     transport.setPeers(peers)
+  }
+
+  func letDepartingGo() {
+    guard links.forgetDeparted(now: loop.now) else { return }
+    updatePeers()
   }
 
   func name(of node: NodeID) -> String {
     raft.configuration.context(of: node)?.name ?? node.description
+  }
+}
+
+/// Whom this node keeps connections with.
+struct PeerLinks {
+  struct Departing {
+    var address: PeerAddress
+    var until: UInt64
+  }
+  /// Several election timeouts, so that a removed leader can hand over and a removed follower hear.
+  static let departingNanoseconds: UInt64 = 5_000_000_000
+  static let departingMax = 16
+
+  /// Members, or the hosts that a newcomer was told.
+  var current: [PeerAddress] = []
+  private(set) var departing: [Departing] = []
+
+  mutating func keep(_ address: PeerAddress, until: UInt64) {
+    departing.removeAll { $0.address.id == address.id }
+    if departing.count == Self.departingMax { departing.removeFirst() }
+    departing.append(Departing(address: address, until: until))
+  }
+
+  /// True when there were any.
+  mutating func forgetDeparted(now: UInt64) -> Bool {
+    let count = departing.count
+    departing.removeAll { item in
+      item.until <= now || current.contains { $0.id == item.address.id }
+    }
+    return departing.count < count
   }
 }

@@ -76,6 +76,7 @@ package final class Node {
   var operations = MembershipOperations()
   var bootstrap = Bootstrap()
   var gossip = Gossip()
+  var links = PeerLinks()
   var snapshots = SnapshotState()
   var logBytesSinceSnapshot = 0
   var disk: PersistQueue

@@ -163,15 +163,14 @@ extension Node {
     Refusal(status: 501, text: "the other node does not know this request; is it older?"))
 
   func finishRequest(_ number: UInt64, _ answer: RequestAnswer) {
-    if case .failure(.noLeader) = answer, let item = requests.pending[number],
-      item.target == .leader, item.isRepeatable, loop.now < item.deadline
+    guard let item = requests.pending[number] else { return }
+    if case .failure(.noLeader) = answer, item.isRepeatable, item.target == .leader,
+      item.deadline > loop.now, !isStopped
     {
-      // The node that took it lost leadership meanwhile: the next leader is asked.
-      requests.pending[number]?.sentTo = nil
-      requests.deferred.append(number)
-      return
+      // It led when it was asked, and leads no more: the next one may know.
+      return deferRequest(number)
     }
-    guard let item = requests.pending.removeValue(forKey: number) else { return }
+    requests.pending[number] = nil
     replyLater(.request(item.completion, answer))
   }
 
@@ -211,13 +210,14 @@ extension Node {
     var reader = Reader(payload)
     guard let number = try? reader.u64(), let code = try? reader.u8() else { return }
     if code == 0 { return finishRequest(number, .success(Array(payload[reader.offset...]))) }
-    guard code != RequestFailure.notLeaderCode else {
-      requests.pending[number]?.sentTo = nil
-      requests.deferred.append(number)
-      return
-    }
+    guard code != RequestFailure.notLeaderCode else { return deferRequest(number) }
     let failure = (try? RequestFailure(code: code, from: &reader)) ?? Self.unknownRequest
     finishRequest(number, .failure(failure))
+  }
+
+  private func deferRequest(_ number: UInt64) {
+    requests.pending[number]?.sentTo = nil
+    requests.deferred.append(number)
   }
 
   // MARK: Retries and deadlines
