@@ -108,11 +108,16 @@ extension Node {
         })
       advanceOperations()
     }
-    handleRequests(RequestKind.admission, onLeader: true) { [weak self] payload, _, reply in
+    // A newcomer may know one member only: whoever is asked passes it on to the leader.
+    handleRequests(RequestKind.admission, onLeader: false) { [weak self] payload, origin, reply in
       guard let self, let ask = try? AdmissionRequest(decoding: payload) else {
         return reply(.failure(Self.unknownRequest))
       }
-      reply(.success(admit(ask).encoded))
+      if raft.role == .leader { return reply(.success(admit(ask).encoded)) }
+      guard case .probe = origin else { return reply(.failure(.noLeader)) }
+      request(
+        RequestKind.admission, payload, deadline: loop.now + 1_000_000_000, isRepeatable: true,
+        completion: reply)
     }
   }
 

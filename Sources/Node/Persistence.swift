@@ -196,14 +196,23 @@ extension Node {
 
   /// Every 200 ms.
   func retryRefusedWrites() {
+    guard disk.isDiskFull else { return }
+    if raft.role == .leader, !raft.isTransferring, raft.configuration.voters.count > 1 {
+      raft.step(.transferLeadership(to: nil), into: &effects)
+    }
     for (ticket, batch) in disk.takeRefused() { writer.submit(batch, ticket: ticket) }
   }
+
+  /// Several attempts to hand over, and still within the request timeout.
+  private static var handoverNanoseconds: UInt64 { 3_000_000_000 }
 
   /// A leader without room takes no proposals. For a moment they wait for its successor; when it
   /// still leads after that, nobody can take over.
   func holdsProposalsForDisk() -> Bool {
     guard let since = disk.fullSince else { return false }
-    if raft.configuration.voters.count > 1, loop.now < since + 1_000_000_000 { return true }
+    if raft.configuration.voters.count > 1, loop.now < since + Self.handoverNanoseconds {
+      return true
+    }
     refuseReceivedProposals(.diskFull)
     for sequence in proposals.unsent { fail(sequence, .diskFull) }
     proposals.unsent.removeAll(keepingCapacity: true)
