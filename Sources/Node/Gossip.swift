@@ -151,7 +151,7 @@ extension Node {
 
   func receiveRemovedNotice(_ payload: [UInt8]) {
     var reader = Reader(payload)
-    guard let index = try? reader.u64(), index > raft.configurationIndex.value,
+    guard let index = try? reader.u64(), index >= raft.configurationIndex.value,
       phase == .running
     else { return }
     becomeRemoved()

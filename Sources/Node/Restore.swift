@@ -104,7 +104,7 @@ struct Restored {
       entries: recovered.entries)
     let isMember = raft.configuration.names(id)
     isRemoved = false
-    if hasPast, raft.configuration.hasVoter(id) {
+    if hasPast, raft.maySeekVotes {
       phase = .running
     } else if hasPast, !isMember, identity?.bootstrapped ?? false {
       phase = .running

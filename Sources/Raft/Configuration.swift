@@ -59,6 +59,12 @@ struct ConfigurationHistory: Equatable, Sendable {
   /// What was in force right before the entry at `index`, if that is known.
   func before(_ index: LogIndex) -> Item? { items.last { $0.index < index } }
 
+  /// Whether this member votes in a configuration in force at `index` or in a later one.
+  func isVoter(_ id: NodeID, since index: LogIndex) -> Bool {
+    let first = inForce(at: index).index
+    return items.contains { $0.index >= first && $0.configuration.isVoter(id) }
+  }
+
   mutating func append(_ configuration: Configuration, index: LogIndex) {
     items.append(Item(index: index, configuration: configuration))
     current = configuration

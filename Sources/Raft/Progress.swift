@@ -108,6 +108,12 @@ struct Progress: Equatable, Sendable {
       return true
     case .probing:
       guard previousIndex == nextIndex.previous else { return false }
+      if previousIndex <= matchIndex {
+        // A stale answer, or the peer's disk lost what it had acknowledged. In that case no probe
+        // will succeed: the next one waits for a heartbeat's answer.
+        state = .probing(Probe(isPaused: true, isBare: true))
+        return false
+      }
       let next = min(previousIndex, agreement.next)
       nextIndex = max(next, matchIndex.next)
       state = .probing(Probe())

@@ -24,7 +24,10 @@ extension RaftCore {
   /// Campaigns in quick succession after a leader's death; then the timer decides again.
   static let rushesMax = 8
 
-  var isVoter: Bool { configuration.isVoter(id) }
+  /// Dissertation 4.2.2: a server uses the latest configuration in its log, also one that it is
+  /// not part of, and as long as that one may be uncommitted it still starts elections: the others
+  /// may lack the entry and need a leader that has it. Its own vote then counts for nothing.
+  public var maySeekVotes: Bool { configurations.isVoter(id, since: commitIndex) }
 
   /// Stickiness: while the leader is heard, nobody else is voted for. Links that broke count as
   /// silence: no lease rests on this, only quiet.
@@ -35,7 +38,7 @@ extension RaftCore {
   }
 
   private var mayCampaign: Bool {
-    isVoter && election.isElectable && options.electionPriority > 0
+    maySeekVotes && election.isElectable && options.electionPriority > 0
       && disk.stalledTicks < options.stallTicks && receiving?.isComplete != true
       && term.value < Self.numberMax
   }
@@ -81,7 +84,7 @@ extension RaftCore {
   }
 
   private mutating func startElection(isTransfer: Bool, into effects: inout Effects) {
-    invariant(isVoter, "a node without a vote campaigns")
+    invariant(maySeekVotes, "a node campaigns that no configuration in question lets vote")
     term = term.next
     votedFor = id
     startTally(.candidate, into: &effects)
@@ -234,8 +237,11 @@ extension RaftCore {
   // MARK: Links
 
   mutating func linkBroken(_ peer: NodeID, into effects: inout Effects) {
-    guard configuration.isMember(peer), peer != id else { return }
-    if !brokenLinks.contains(peer) { brokenLinks.append(peer) }
+    // A leader on its way out is no member any more, and is missed all the same.
+    guard configuration.isMember(peer) || leader == peer, peer != id else { return }
+    let configuration = configuration
+    brokenLinks.removeAll { $0 == peer || !configuration.isMember($0) }
+    brokenLinks.append(peer)
     switch role {
     case .leader: linkToPeerBroken(peer)
     case .preCandidate, .candidate: _ = decide(into: &effects)

@@ -37,7 +37,7 @@ extension RaftCore {
     election.rushTicks = nil
     election.rushesLeft = 0
     leading = LeaderState()
-    leading.isTermDurable = configuration.voters.count > 1 || configuration.isJoint
+    leading.isTermDurable = configuration.isJoint || configuration.voters != [id]
     for entry in log.slice(from: commitIndex.next, through: lastIndex) where entry.kind == .command
     {
       leading.uncommittedBytes += EntryLog.cost(entry)
@@ -94,14 +94,16 @@ extension RaftCore {
     leading.stalledTicks = commitIndex < lastIndex ? leading.stalledTicks + 1 : 0
     let isStalled =
       leading.stalledTicks >= options.stallTicks || disk.stalledTicks >= options.stallTicks
-    guard isStalled, leading.transfer?.reason != .stalled, configuration.members.count > 1 else {
-      return
-    }
+    guard isStalled, leading.transfer?.reason != .stalled, hasOtherVoter else { return }
     if let target = bestSuccessor() {
       startTransfer(to: target, because: .stalled, into: &effects)
     } else {
       becomeFollower(term, leader: nil, because: .stalled, into: &effects)
     }
+  }
+
+  private var hasOtherVoter: Bool {
+    configuration.voters.contains { $0 != id } || configuration.outgoing.contains { $0 != id }
   }
 
   func peer(_ id: NodeID) -> Progress? { peers.first { $0.id == id } }
@@ -160,7 +162,7 @@ extension RaftCore {
     transfer.ticks += 1
     leading.transfer = transfer
     guard transfer.ticks >= options.electionTicks else { return }
-    guard transfer.reason == .transferred, configuration.isVoter(id) else {
+    guard transfer.reason == .transferred else {
       return becomeFollower(term, leader: nil, because: transfer.reason, into: &effects)
     }
     leading.transfer = nil

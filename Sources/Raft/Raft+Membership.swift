@@ -89,6 +89,8 @@ extension RaftCore {
     appendOwn(.configuration, payload: configuration.encoded(), into: &effects)
     adopt(configuration, index: lastIndex, into: &effects)
     rebuildPeers()
+    // The answers that are there may be a quorum now; those that were missing may never come.
+    confirmReadRound(into: &effects)
   }
 
   /// A configuration is in force from the moment it is in the log.
@@ -96,7 +98,8 @@ extension RaftCore {
     _ configuration: Configuration, index: LogIndex, into effects: inout Effects
   ) {
     configurations.append(configuration, index: index)
-    brokenLinks.removeAll { !configuration.isMember($0) }
+    let leader = leader
+    brokenLinks.removeAll { !configuration.isMember($0) && $0 != leader }
     effects.events.append(.configurationAppended(configuration, index: index))
   }
 

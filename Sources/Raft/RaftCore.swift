@@ -63,8 +63,11 @@ public struct RaftCore: Sendable {
     random = SplitMix(seed: seed)
     forwardedReads = ForwardedReads(start: random.next())
     log = Self.recoveredLog(snapshot: snapshot, entries: entries)
+    // Compared by term too: an entry that stays at the snapshot's own index and contradicts it
+    // would make the next start discard all that was appended after it.
+    let (lastIndex, lastTerm) = (log.lastIndex, log.lastTerm)
     hasDiscardedEntries =
-      !entries.isEmpty && log.entries.isEmpty && log.baseIndex != entries[entries.count - 1].index
+      entries.last.map { $0.index != lastIndex || $0.term != lastTerm } ?? false
     // Entries may be durable whose hard state is not: then nothing was promised in their term.
     term = max(hardState.term, log.lastTerm, snapshot?.term ?? .zero)
     votedFor = term == hardState.term ? hardState.votedFor : nil

@@ -161,4 +161,113 @@ import Testing
     cluster.run(ticks: 20)
     for id in UInt64(2)...4 { #expect(cluster[id].configuration.voters == ids([1, 2, 3, 4])) }
   }
+
+  /// Only the leader, on its way out, has the configuration without itself.
+  private func leaderAloneHasFinal(voters: Int, remove: [UInt64] = [1]) -> TestCluster {
+    let cluster = TestCluster(voters: voters)
+    cluster.elect(1)
+    #expect(change(cluster, remove: remove) == .accepted)
+    while cluster[1].configuration.isJoint, !cluster.flights.isEmpty { cluster.deliver(0) }
+    #expect(!cluster[1].configuration.isVoter(NodeID(1)))
+    cluster.flights = []
+    for id in 2...UInt64(voters) { #expect(cluster[id].configuration.isVoter(NodeID(1))) }
+    return cluster
+  }
+
+  @Test(arguments: [true, false])
+  func `4.2.2 a removed leader is still needed until Cnew is committed`(_ isCrash: Bool) {
+    // Node 2 needs the vote of node 1, whose log is longer: only node 1 can lead.
+    let cluster = leaderAloneHasFinal(voters: 2)
+    if isCrash {
+      cluster.crash(1)
+      cluster.restart(1)
+    } else {
+      cluster.cut(1, 2)
+      cluster.run(ticks: 30)
+      #expect(cluster[1].role != .leader)
+      cluster.heal()
+    }
+    cluster.run(until: { cluster.leader == 2 }, ticksMax: 200, "the one that stays")
+    cluster.run(ticks: 10)
+    #expect(cluster[2].configuration.voters == ids([2]))
+    #expect(cluster.events(1).contains(.removedFromCluster))
+    let term = cluster[2].term
+    cluster.run(ticks: 200)
+    #expect(cluster[2].term == term && cluster[1].role == .follower)
+  }
+
+  @Test func `4.2.2 the vote of a server that is not in its configuration does not count`() {
+    let cluster = leaderAloneHasFinal(voters: 3, remove: [1, 3])
+    cluster.crash(1)
+    cluster.restart(1)
+    for id in UInt64(2)...3 { cluster.isolate(id) }
+    cluster.run(ticks: 200)
+    #expect(cluster[1].role == .preCandidate && cluster[1].term == cluster[2].term)
+    // The vote of node 3 is none either.
+    cluster.heal()
+    cluster.isolate(2)
+    cluster.run(ticks: 200)
+    #expect(cluster.leaders.isEmpty)
+    cluster.heal()
+    cluster.run(until: { cluster.leader == 2 }, ticksMax: 200)
+    #expect(cluster[2].configuration.voters == ids([2]))
+  }
+
+  @Test func `4.2.2 a leader on its way out does not count itself for commit or reads`() {
+    let cluster = leaderAloneHasFinal(voters: 3)
+    let commit = cluster[1].commitIndex
+    cluster.cut(1, 2)
+    cluster.read(1, 1)
+    cluster.step(1, .linkRestored(NodeID(3)))
+    cluster.run(ticks: 10)
+    #expect(cluster[3].lastIndex == cluster[1].lastIndex)
+    #expect(cluster[1].commitIndex == commit, "one of two")
+    #expect(cluster.nodes[0].reads.isEmpty)
+    cluster.run(ticks: 30)
+    #expect(cluster[1].role != .leader, "CheckQuorum without the own vote")
+    #expect(cluster.nodes[0].reads == [ReadResult(id: ReadID(1), index: nil)])
+  }
+
+  @Test func `the death of a leader that is no member any more is noticed at once`() {
+    let cluster = TestCluster(voters: 4)
+    cluster.elect(1)
+    #expect(change(cluster, remove: [1]) == .accepted)
+    while cluster[2].configuration.isVoter(NodeID(1)), !cluster.flights.isEmpty {
+      cluster.deliver(0)
+    }
+    #expect(cluster[2].leader == NodeID(1) && cluster[1].role == .leader)
+    cluster.kill(1)
+    cluster.run(until: { cluster.leader != nil }, ticksMax: 12, "fast failover")
+  }
+
+  @Test func `a failed transfer does not depose a leader whose removal is not committed`() {
+    let cluster = leaderAloneHasFinal(voters: 3)
+    cluster.cut(1, 3)
+    cluster.step(1, .transferLeadership(to: NodeID(3)))
+    for _ in 0..<cluster.options.electionTicks {
+      cluster.step(1, .linkRestored(NodeID(3)))
+      cluster.run(ticks: 1)
+    }
+    #expect(cluster.events(1).contains(.transferFinished(succeeded: false)))
+  }
+
+  /// The answers that are missing come from a member that is none any more, and is dead.
+  @Test func `a read round ends when the members it waits for are removed`() {
+    let cluster = TestCluster(voters: 2)
+    cluster.elect(1)
+    #expect(change(cluster, remove: [2]) == .accepted)
+    cluster.read(1, 1)
+    while cluster[1].configuration.isJoint, !cluster.flights.isEmpty {
+      if case .heartbeatReply = cluster.flights[0].message {
+        cluster.flights.removeFirst()
+      } else {
+        cluster.deliver(0)
+      }
+    }
+    cluster.kill(2)
+    cluster.read(1, 2)
+    cluster.run(ticks: 10)
+    let served = cluster.nodes[0].reads.compactMap { $0.index == nil ? nil : $0.id.value }
+    #expect(served == [1, 2])
+  }
 }

@@ -190,6 +190,31 @@ import Testing
     #expect(cluster[3].commitIndex == LogIndex(6))
   }
 
+  /// Its disk lied. Nothing can help it, but the others must not suffer.
+  @Test func `a follower without entries that it acknowledged is probed slowly`() {
+    let cluster = TestCluster(voters: 3)
+    cluster.elect(1)
+    for number in 0..<5 { cluster.propose(1, [UInt8(number)]) }
+    cluster.settle()
+    cluster.crash(3)
+    cluster.nodes[2].disk.entries.removeLast(3)
+    cluster.nodes[2].disk.hardState.commitIndex = .zero
+    cluster.restart(3)
+    cluster.step(1, .linkRestored(NodeID(3)))
+    var appends = 0
+    for _ in 0..<100 {
+      for id in UInt64(1)...3 { cluster.tick(id) }
+      for _ in 0..<100 where !cluster.flights.isEmpty {
+        if case .append = cluster.flights[0].message { appends += 1 }
+        cluster.deliver(0)
+      }
+    }
+    #expect(appends > 2 && appends <= 15)
+    cluster.propose(1)
+    cluster.run(ticks: 10)
+    #expect(cluster[2].commitIndex == LogIndex(7))
+  }
+
   @Test func `a restored link gets what it missed at once`() {
     let cluster = TestCluster(voters: 3)
     cluster.elect(1)

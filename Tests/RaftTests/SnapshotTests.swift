@@ -180,4 +180,21 @@ import Testing
     #expect(cluster[1].lastIndex == LogIndex(21))
     #expect(cluster[1].commitIndex == LogIndex(21))
   }
+
+  /// A crash came between installing a snapshot and emptying the log that it contradicts.
+  @Test(arguments: [(UInt64(4), true), (5, true), (6, true), (3, false)])
+  func `a log that contradicts the snapshot is to be emptied`(_ last: UInt64, _ isDiscarded: Bool) {
+    let configuration = Configuration(voting: [Member(id: NodeID(1), context: [])])
+    let meta = SnapshotMeta(
+      index: LogIndex(last == 3 ? 3 : 5), term: Term(last == 3 ? 1 : 2),
+      configuration: configuration, configurationIndex: .zero)
+    let core = RaftCore(
+      id: NodeID(1), options: Self.options, seed: 1, hardState: HardState(term: Term(2)),
+      snapshot: meta, configuration: configuration,
+      entries: (1...last).map {
+        Entry(index: LogIndex($0), term: Term(1), kind: .command, payload: [])
+      })
+    #expect(core.lastIndex == meta.index)
+    #expect(core.hasDiscardedEntries == isDiscarded)
+  }
 }
