@@ -97,13 +97,15 @@ extension Node {
   // MARK: At the node that took the request
 
   func forwardProposals(to leader: NodeID) {
+    // Read once: nothing below may look at `proposals` while it hands its commands out.
+    let origin = proposals.origin
     var writer = Writer()
-    writer.u64(proposals.origin)
+    writer.u64(origin)
     proposedSequences.removeAll(keepingCapacity: true)
     var forwarded = 0
     proposals.hand(time: nil, now: loop.now) { sequence, payload in
       if writer.bytes.count > Forwarding.frameBytes {
-        guard sendProposals(&writer, to: leader) else { return false }
+        guard sendProposals(&writer, origin: origin, to: leader) else { return false }
       }
       writer.blob(payload)
       proposedSequences.append(sequence)
@@ -111,18 +113,20 @@ extension Node {
       return true
     }
     metrics.increment(counters.forwardedOut, by: UInt64(forwarded))
-    if !sendProposals(&writer, to: leader) {
+    if !sendProposals(&writer, origin: origin, to: leader) {
       for sequence in proposedSequences { proposals.giveBack(sequence) }
     }
   }
 
-  private func sendProposals(_ writer: inout Writer, to leader: NodeID) -> Bool {
+  private func sendProposals(
+    _ writer: inout Writer, origin: UInt64, to leader: NodeID
+  ) -> Bool {
     guard writer.bytes.count > 8 else { return true }
     guard
       transport.sendFrame(kind: FrameKind.proposals, payload: writer.bytes, to: leader)
     else { return false }
     writer = Writer()
-    writer.u64(proposals.origin)
+    writer.u64(origin)
     proposedSequences.removeAll(keepingCapacity: true)
     return true
   }
