@@ -156,7 +156,11 @@ extension Node {
 
   private func form() {
     let configuration = initialConfiguration
-    guard configuration.names(id) else { return }
+    if !configuration.names(id) {
+      // Was about to join a cluster of which nothing is left.
+      adoptID(
+        .ofInitialMember(cluster: self.configuration.cluster, name: self.configuration.nodeName))
+    }
     let payload = configuration.encoded()
     setClusterID(Self.clusterID(of: payload))
     guard writeIdentity(isMember: false) else { return }

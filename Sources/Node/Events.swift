@@ -13,8 +13,10 @@ extension Node {
 
   private func react(to event: RaftEvent) {
     switch event {
-    case .leaderChanged, .becameLeader, .steppedDown, .leadershipEstablished:
-      leadershipMoved()
+    case .leaderChanged: leadershipMoved()
+    case .leadershipEstablished:
+      // Only now does the leader answer reads.
+      reads.retry(askedBefore: .max)
     case .configurationAppended, .logTruncated:
       if isRemoved, raft.configuration.names(id) {
         isRemoved = false
@@ -33,8 +35,8 @@ extension Node {
     case .removedFromCluster: becomeRemoved()
     case .learnerCaughtUp: tendMembership()
     case .transferFinished: advanceOperations()
-    case .becameFollower, .becamePreCandidate, .becameCandidate, .snapshotSendStarted,
-      .snapshotSendFinished, .transferStarted:
+    case .becameFollower, .becamePreCandidate, .becameCandidate, .becameLeader, .steppedDown,
+      .snapshotSendStarted, .snapshotSendFinished, .transferStarted:
       break
     }
   }

@@ -42,7 +42,6 @@ struct Forwarding {
 
   /// Of this turn, in the order of their arrival.
   var received: [Received] = []
-  private(set) var receivedBytes = 0
   /// Who sent proposals of which origin, oldest first. As many as the state machine remembers.
   private var senders: [Sender] = []
   private static let sendersMax = 64
@@ -59,13 +58,17 @@ struct Forwarding {
   }
 
   /// Adds an answer for the node that sent the command; nothing when none of the living did.
-  mutating func answer(_ stamp: OriginStamp, _ outcome: Outcome) {
-    guard let index = senders.firstIndex(where: { $0.origin == stamp.origin }) else { return }
+  /// True when its answers fill a frame.
+  mutating func answer(_ stamp: OriginStamp, _ outcome: Outcome) -> Bool {
+    guard let index = senders.firstIndex(where: { $0.origin == stamp.origin }) else {
+      return false
+    }
     start(index)
     senders[index].answers.varint(stamp.sequence)
     senders[index].answers.u8(0)
     outcome.encode(into: &senders[index].answers)
     senders[index].answerCount += 1
+    return senders[index].answers.bytes.count > Self.frameBytes
   }
 
   mutating func refuse(origin: UInt64, _ sequence: UInt64, _ refusal: Refusal) {
@@ -80,12 +83,8 @@ struct Forwarding {
     if senders[index].answers.bytes.isEmpty { senders[index].answers.u64(senders[index].origin) }
   }
 
-  /// Frames that are ready; those not full only at the end of the turn.
-  mutating func takeAnswers(
-    largerThan bytesMin: Int = 0, _ send: (_ payload: [UInt8], _ node: NodeID) -> Void
-  ) {
-    for index in senders.indices
-    where senders[index].answerCount > 0 && senders[index].answers.bytes.count > bytesMin {
+  mutating func takeAnswers(_ send: (_ payload: [UInt8], _ node: NodeID) -> Void) {
+    for index in senders.indices where senders[index].answerCount > 0 {
       send(senders[index].answers.bytes, senders[index].node)
       senders[index].answers.bytes.removeAll(keepingCapacity: true)
       senders[index].answerCount = 0

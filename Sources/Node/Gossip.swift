@@ -38,8 +38,6 @@ struct Gossip {
     samples.append(Sample(index: index, hash: hash))
   }
 
-  mutating func forgetSamples() { samples = [] }
-
   func encoded(http: String, peer: String, applied: UInt64, version: String) -> [UInt8] {
     var writer = Writer()
     writer.u8(1)

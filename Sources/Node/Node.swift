@@ -102,11 +102,12 @@ package final class Node {
   var isStopping = false
   /// Everything is answered with a failure.
   var isStopped = false
+  /// Threads and connections have ended.
+  var isClosed = false
   var isRemoved = false
   var reportedMismatch = false
   var wasLeader = false
   var coarseTicks = 0
-  private var isInTurnEnd = false
 
   /// Opens the data directory, recovers, binds the peer port. Does not touch the network otherwise.
   package convenience init(
@@ -162,7 +163,10 @@ package final class Node {
       configuration: configuration, loop: loop, restored: restored, workers: workers)
     transport = bound.transport
     advertisedAddress = bound.advertised
-    let host = configuration.advertiseAddress ?? configuration.clientAddress
+    let isWildcard = ["0.0.0.0", "::"].contains(configuration.clientAddress)
+    let host =
+      configuration.advertiseAddress
+      ?? (isWildcard ? configuration.bindAddress : configuration.clientAddress)
     httpAddress =
       configuration.ports.http > 0 && configuration.ports.http < 65_536
       ? HostPort(host: host, port: UInt16(configuration.ports.http)).text : ""

@@ -40,10 +40,6 @@ struct PersistQueue {
 
   var isEmpty: Bool { head == writes.count }
   var isDiskFull: Bool { fullSince != nil }
-  /// Age of the oldest write that is not durable.
-  func oldestAge(now: UInt64) -> UInt64 {
-    isEmpty ? 0 : now - min(now, writes[head].submittedAt)
-  }
 
   /// Queues a batch; the ticket, and whether it is to be submitted now.
   mutating func add(_ batch: LogBatch, now: UInt64) -> (ticket: UInt64, isToBeSubmitted: Bool) {
@@ -211,6 +207,7 @@ extension Node {
   func holdsProposalsForDisk() -> Bool {
     guard let since = disk.fullSince else { return false }
     if raft.configuration.voters.count > 1, loop.now < since + Self.handoverNanoseconds {
+      refuseReceivedProposals(.notLeader)
       return true
     }
     refuseReceivedProposals(.diskFull)

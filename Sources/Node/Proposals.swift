@@ -77,10 +77,6 @@ struct ProposalTable {
     return head + Int(sequence - firstSequence)
   }
 
-  func contains(_ sequence: UInt64) -> Bool {
-    position(sequence).map { slots[$0] != nil } ?? false
-  }
-
   mutating func finish(_ sequence: UInt64) -> Slot? {
     guard let position = position(sequence), let slot = slots[position].take() else { return nil }
     count -= 1

@@ -118,8 +118,11 @@ struct SnapshotState {
   /// When a piece of the older one was last asked for: it is not replaced while it is being sent.
   var olderReadAt: UInt64 = 0
   var startedAt: UInt64 = 0
+  /// After a failure the disk is left alone for a while.
+  var notBefore: UInt64 = 0
 
   static let pinNanoseconds: UInt64 = 5_000_000_000
+  static let retryNanoseconds: UInt64 = 10_000_000_000
   /// Log that is written since the last snapshot.
   static let logBytesMax = 64 << 20
 
@@ -152,7 +155,8 @@ extension Node {
   /// A copy of the registry costs nothing; a worker encodes and writes it.
   func takeSnapshot() {
     let index = raft.lastApplied
-    guard !snapshots.isWriting, index > raft.snapshotMeta?.index ?? .zero,
+    guard !snapshots.isWriting, loop.now >= snapshots.notBefore,
+      index > raft.snapshotMeta?.index ?? .zero,
       snapshots.kept.count < 2
         || loop.now >= snapshots.olderReadAt + SnapshotState.pinNanoseconds
         || snapshots.olderReadAt == 0,
@@ -211,6 +215,7 @@ extension Node {
   private func snapshotWritten(_ meta: SnapshotMeta, _ error: StorageError?) {
     snapshots.isWriting = false
     if let error {
+      snapshots.notBefore = loop.now + SnapshotState.retryNanoseconds
       logger.log(
         .error, "snapshot", "no snapshot could be written, the log keeps growing: \(error)",
         [("index", meta.index.description)])

@@ -13,7 +13,7 @@ extension Node {
   /// two seconds, and the time of the last sync.
   package func stop(done: @escaping () -> Void) {
     guard isStarted, !isStopping, !isStopped else {
-      if !isStopped { close() }
+      if !isStopping { close() }
       loop.schedule(after: 0, done)
       return
     }
@@ -55,19 +55,11 @@ extension Node {
     }
   }
 
-  private func close() {
-    isStopped = true
-    transport.close()
-    writer.stop()
-    desk.stop()
-    workers.stop()
-    releaseDirectory()
-  }
-}
-
-extension Node {
-  /// As if the process was killed: nothing is said, nothing is finished. For tests.
-  func kill() {
+  /// Ends threads and connections, answers nobody: alone, what a killed process looks like to the
+  /// others.
+  func close() {
+    guard !isClosed else { return }
+    isClosed = true
     isStopped = true
     transport.close()
     writer.stop()

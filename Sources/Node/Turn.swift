@@ -65,8 +65,8 @@ extension Node {
       if let stamp = CommandEnvelope.origin(of: entry.payload) {
         if stamp.origin == proposals.origin {
           complete(stamp.sequence, outcome)
-        } else if isLeader {
-          forwarding.answer(stamp, outcome)
+        } else if isLeader, forwarding.answer(stamp, outcome) {
+          flushAnswers()
         }
       }
       if entry.index.value % Gossip.samplePeriod == 0 {

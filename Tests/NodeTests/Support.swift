@@ -102,7 +102,7 @@ final class Cluster {
 
   /// As if the process was killed: nothing is said, nothing is finished.
   func kill(_ index: Int) {
-    places[index].node?.kill()
+    places[index].node?.close()
     places[index].node = nil
   }
 
