@@ -18,6 +18,8 @@ struct Answer {
   /// `X-Consul-Knownleader` says false whatever is known. Consul answers blocking queries of
   /// health/service from an event stream that knows no leader, and clients have learned so.
   var deniesLeader = false
+  /// What follows `body` when the answer has more than one piece.
+  var rest: KVListing?
 
   var topics: [Topic] { (topic.map { [$0] } ?? []) + moreTopics }
 
@@ -25,8 +27,10 @@ struct Answer {
   static let textType: StaticString = "text/plain; charset=utf-8"
 
   static var empty: Answer { Answer() }
-  static let truth = Answer(contentType: jsonType, body: Array("true".utf8))
-  static let untruth = Answer(contentType: jsonType, body: Array("false".utf8))
+  private static let trueBytes = Array("true".utf8)
+  private static let falseBytes = Array("false".utf8)
+  static var truth: Answer { Answer(contentType: jsonType, body: trueBytes) }
+  static var untruth: Answer { Answer(contentType: jsonType, body: falseBytes) }
 
   static func json(_ writer: consuming JSONWriter, status: Int = 200) -> Answer {
     Answer(status: status, contentType: jsonType, body: writer.finish())

@@ -32,7 +32,7 @@ extension ConsulAPI {
         let parked = Parked(self, read, evaluate, consistency, responder, answer)
         return parked.wait(for: answer)
       }
-      responder.respond(response(answer, consistency, read.options))
+      send(answer, consistency, read.options, responder)
     } catch {
       respond(Answer(error), responder)
     }
@@ -97,24 +97,29 @@ private final class Parked<B: Backend> {
       if api.shallWait(read, answer) && answer.index >= index {
         return watchTopics(of: answer)
       }
-      finish(api.response(answer, consistency, read.options))
+      finish(answer)
     } catch {
-      finish(api.response(Answer(error)))
+      finish(error)
     }
   }
 
   private func timeOut() {
     do {
       let answer = try evaluate(read, api.backend.registry, api.site)
-      finish(api.response(answer, consistency, read.options))
+      finish(answer)
     } catch {
-      finish(api.response(Answer(error)))
+      finish(error)
     }
   }
 
-  private func finish(_ response: HTTPResponse) {
+  private func finish(_ answer: Answer) {
     end()
-    responder.respond(response)
+    api.send(answer, consistency, read.options, responder)
+  }
+
+  private func finish(_ refusal: Refusal) {
+    end()
+    api.respond(Answer(refusal), responder)
   }
 
   /// Gives back timer and watch, and with them this object.

@@ -48,57 +48,25 @@ enum KV {
   }
 
   private static func tree(_ read: Read, _ registry: Registry) -> Answer {
-    let prefix = Key(read.name)
-    var writer = read.writer(reserving: 1024)
-    writer.beginArray()
-    var count = 0
-    registry.forEachKV(prefix: prefix) { entry in
-      writer.kvEntry(entry, withValue: true)
-      count += 1
-      return true
-    }
-    writer.endArray()
-    return listed(count == 0 ? .notFound : .json(writer), prefix, registry)
+    list(read, registry, .entries, isFoundWhenEmpty: false)
   }
 
   private static func keys(_ read: Read, _ registry: Registry) -> Answer {
-    let prefix = Key(read.name)
     let separator = read.query.bytes("separator") ?? read.query.bytes("seperator") ?? []
-    var writer = read.writer(reserving: 1024)
-    writer.beginArray()
-    var count = 0
-    var last: ArraySlice<UInt8>?
-    registry.forEachKV(prefix: prefix) { entry in
-      let bytes = entry.key.bytes
-      let shown = bytes[..<cut(bytes, after: prefix.bytes.count, separator)]
-      if shown != last {
-        writer.text(Array(shown))
-        last = shown
-      }
-      count += 1
-      return true
-    }
-    writer.endArray()
     // 5.2: an empty store still has an empty list of keys, an empty prefix is not there.
-    let isFound = count > 0 || prefix.bytes.isEmpty
-    return listed(isFound ? .json(writer) : .notFound, prefix, registry)
+    return list(
+      read, registry, .keys(separator: separator), isFoundWhenEmpty: read.name.isEmpty)
   }
 
-  /// The end of the first separator that follows the prefix; the whole key without one.
-  private static func cut(_ key: [UInt8], after start: Int, _ separator: [UInt8]) -> Int {
-    guard let first = separator.first else { return key.endIndex }
-    var index = start
-    while index + separator.count <= key.endIndex {
-      if key[index] == first, key[index..<index + separator.count].elementsEqual(separator) {
-        return index + separator.count
-      }
-      index += 1
-    }
-    return key.endIndex
-  }
-
-  private static func listed(_ found: Answer, _ prefix: Key, _ registry: Registry) -> Answer {
-    var answer = found
+  private static func list(
+    _ read: Read, _ registry: Registry, _ form: KVListing.Form, isFoundWhenEmpty: Bool
+  ) -> Answer {
+    let prefix = Key(read.name)
+    let listing = KVListing(registry, prefix, form, isPretty: read.options.isPretty)
+    let first = listing.nextPiece()
+    let isFound = listing.count > 0 || isFoundWhenEmpty
+    var answer = isFound ? Answer(contentType: Answer.jsonType, body: first) : .notFound
+    if !listing.isComplete { answer.rest = listing }
     answer.index = registry.kvPrefixIndex(prefix)
     answer.topic = .prefix(prefix)
     return answer

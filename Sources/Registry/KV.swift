@@ -222,7 +222,14 @@ extension Registry {
 
   /// In key order; stops when `body` returns false.
   package func forEachKV(prefix: Key, _ body: (borrowing KVEntry) -> Bool) {
-    kvTable.forEach(from: prefix) { key, stored in
+    forEachKV(prefix: prefix, from: prefix, body)
+  }
+
+  /// The same from a key on, for listings in pieces.
+  package func forEachKV(
+    prefix: Key, from start: Key, _ body: (borrowing KVEntry) -> Bool
+  ) {
+    kvTable.forEach(from: start) { key, stored in
       key.hasPrefix(prefix) && body(stored.entry(key: key))
     }
   }

@@ -1,3 +1,4 @@
+import HTTP
 import Registry
 import Testing
 
@@ -111,6 +112,29 @@ struct KVTests {
     let request = String(repeating: "x", count: 524_289)
     #expect(harness.put("/v1/kv/a", request).status == 413)
     #expect(harness.put("/v1/kv/a", String(request.dropLast())).line == "200 true")
+  }
+
+  /// A large listing comes in pieces, one per turn, and is one state.
+  @Test func longListingsAreStreamed() throws {
+    let value = String(repeating: "v", count: 30_000)
+    for index in 100..<150 { harness.put("/v1/kv/big/\(index)", value) }
+    let exchange = harness.send("GET", "/v1/kv/big/?recurse")
+    #expect(exchange.response == nil, "not all in one turn")
+    harness.put("/v1/kv/big/149", "changed meanwhile")
+    var turns = 0
+    while exchange.response == nil, turns < 100 {
+      harness.backend.advance(milliseconds: 1)
+      turns += 1
+    }
+    let reply = Reply(try #require(exchange.response))
+    guard case .array(let entries)? = reply.json else {
+      Issue.record("no array")
+      return
+    }
+    #expect(entries.count == 50 && turns > 3)
+    #expect(reply.index > 0 && reply.headers["Content-Type"] == "application/json")
+    #expect(!reply.text.contains("Y2hhbmdlZCBtZWFud2hpbGU="))
+    #expect(harness.get("/v1/kv/big/?keys&separator=/").json != nil)
   }
 
   @Test func locksAreShownWhileHeld() {
