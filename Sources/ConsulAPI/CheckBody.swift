@@ -134,11 +134,6 @@ struct CheckBody {
         max(definition.deregisterCriticalServiceAfter, 60_000_000_000)
     }
     check.type = CatalogBody.kind(of: definition)
-    switch check.type {
-    case "http", "tcp", "ttl": break
-    // Said where the status is read: nobody will ever change it.
-    default: check.output = "Roost does not run \(check.type) checks; the status stays as it is"
-    }
     return check
   }
 }
