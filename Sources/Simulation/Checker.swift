@@ -91,9 +91,9 @@ struct Checker {
   ///
   /// A leader's own entries count once another node has them, or its disk has when it starts
   /// again: a lone voter may lose what it never sent, and lead in the same term once more.
-  mutating func appended(_ entries: [Entry], by node: SimulatedNode) {
+  mutating func appended(_ entries: ArraySlice<Entry>, by node: SimulatedNode) {
     guard node.raft.role != .leader else { return }
-    compareLog(entries[...], of: node)
+    compareLog(entries, of: node)
   }
 
   private mutating func compareLog(_ entries: ArraySlice<Entry>, of node: SimulatedNode) {

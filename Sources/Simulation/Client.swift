@@ -121,7 +121,7 @@ extension Cluster {
       return finish(number, call, reply)
     case .notDone: break
     case .unknown:
-      if case .write = call.kind { call.isUncertain = true }
+      if case .write = call.kind { call.isUncertain = sabotage != .callsUnknownFailed }
     }
     clients[number].node = world.index(below: nodes.count)
     let isSafe = call.requestID != nil || !call.isUncertain

@@ -108,6 +108,8 @@ final class Cluster {
     switch event {
     case .tick(let process): on(process, event) { $0.tick() }
     case .turn(let process): on(process, event) { $0.endTurn() }
+    case .obey(let process): on(process, event) { $0.obeyTurn() }
+    case .chunkWritten(let process): on(process, event) { $0.writeChunk() }
     case .diskDone(let process): on(process, event) { $0.diskDone() }
     case .diskRetry(let process): on(process, event) { $0.retryFullDisk() }
     case .snapshotWritten(let process): on(process, event) { $0.writeSnapshot() }

@@ -20,9 +20,11 @@ extension SimulatedNode {
     lastApplied = 0
     snapshotMetas = []
     let newest = try store.newest()
-    if let meta = newest?.meta {
-      try load(meta, from: store)
+    if let meta = newest?.meta, let restored = try read(meta, from: store) {
+      registry = restored
+      lastApplied = meta.index.value
       snapshotMetas = [meta]
+      cluster.checker.restored(self)
     }
     let (log, recovered) = try Log.open(
       disk, directory: "log", options: options.log, snapshot: newest?.meta)
@@ -36,45 +38,43 @@ extension SimulatedNode {
       configuration: newest?.meta.configuration ?? bootstrap, entries: recovered.entries)
   }
 
-  /// Makes the registry what the snapshot says.
-  private func load(_ meta: SnapshotMeta, from store: SnapshotStore<FaultyFileSystem>)
-    throws(StorageError)
-  {
+  /// The state that the snapshot holds.
+  private func read(
+    _ meta: SnapshotMeta, from store: SnapshotStore<FaultyFileSystem>
+  ) throws(StorageError) -> Registry? {
     var bytes: [[UInt8]] = []
     try store.read(meta) { piece throws(StorageError) in bytes.append(piece) }
     var decoder = SnapshotDecoder(options: cluster.registryOptions)
     do {
       for piece in bytes { try decoder.feed(piece) }
-      registry = try decoder.finish()
+      return try decoder.finish()
     } catch {
       cluster.fail("node \(id): snapshot \(meta.index) does not decode: \(error)")
-      return
+      return nil
     }
-    lastApplied = meta.index.value
-    cluster.checker.restored(self)
   }
 
   // MARK: Writing
 
   /// Hard state and entries of one step are one batch: durable as a whole or not at all.
   func persist() {
-    if let index = effects.logResetAfter { enqueue(.reset(index)) }
-    var hardState = effects.hardState
+    if let index = obeyed.logResetAfter { enqueue(.reset(index)) }
+    var hardState = obeyed.hardState
     if cluster.sabotage == .forgetsVote { hardState = nil }
-    if hardState == nil && effects.append.isEmpty {
-      if !effects.sendAfterSync.isEmpty { enqueue(.write(nil, effects.sendAfterSync)) }
-      if effects.hardState != nil { reportPersisted() }
+    if hardState == nil && obeyed.append.isEmpty {
+      if !obeyed.sendAfterSync.isEmpty { enqueue(.write(nil, obeyed.sendAfterSync)) }
+      if obeyed.hardState != nil { reportPersisted() }
       return
     }
-    let mustSync = effects.hardStateMustSync || !effects.append.isEmpty
-    let batch = LogBatch(hardState: hardState, entries: effects.append, mustSync: mustSync)
+    let mustSync = obeyed.hardStateMustSync || !obeyed.append.isEmpty
+    let batch = LogBatch(hardState: hardState, entries: obeyed.append, mustSync: mustSync)
     guard cluster.sabotage != .acknowledgesBeforeSync else {
-      for envelope in effects.sendAfterSync { send(envelope) }
+      for envelope in obeyed.sendAfterSync { send(envelope) }
       enqueue(.write(batch, []))
       if let last = batch.entries.last { durable = (last.index, last.term) }
       return reportPersisted()
     }
-    enqueue(.write(batch, effects.sendAfterSync))
+    enqueue(.write(batch, obeyed.sendAfterSync))
   }
 
   private func reportPersisted() {
@@ -276,27 +276,61 @@ extension SimulatedNode {
     }
   }
 
-  func receive(_ chunk: ReceivedChunk) {
-    guard let store else { return }
+  // MARK: Received snapshots
+
+  /// A worker writes the pieces, one after the other; the loop does not wait for it.
+  func enqueue(_ chunk: ReceivedChunk) {
+    chunks.append(chunk)
+    if chunks.count == 1 { scheduleChunk() }
+  }
+
+  private func scheduleChunk() {
+    guard let chunk = chunks.first else { return }
+    let bound = chunk.isLast ? cluster.options.disk.snapshotMicroseconds : 500
+    cluster.world.schedule(.chunkWritten(process), after: cluster.world.number(10...bound))
+  }
+
+  func writeChunk() {
+    guard let store, !chunks.isEmpty else { return }
+    let chunk = chunks.removeFirst()
     do {
       try store.receive(chunk)
-      guard chunk.isLast else { return }
-      if diesAt(.afterInstall) { return }
-      let before = lastApplied
-      try load(chunk.meta, from: store)
-      snapshotInProgress = nil
-      snapshotMetas = [chunk.meta] + snapshotMetas.prefix(1)
-      cluster.totals.installs += 1
-      cluster.note("installed snapshot \(chunk.meta.index)", slot)
-      replacedBySnapshot(after: before)
-      step(.snapshotInstalled(chunk.meta))
+      if chunk.isLast { try finishReceiving(chunk.meta, store) }
     } catch {
       switch error {
       case .damaged, .diskFull:
         cluster.note("rejected snapshot \(chunk.meta.index): \(error)", slot)
+        chunks.removeAll { $0.meta == chunk.meta }
         step(.snapshotRejected(index: chunk.meta.index))
-      default: failedAndRestarts(error, while: "receiving a snapshot")
+      default: return failedAndRestarts(error, while: "receiving a snapshot")
       }
     }
+    if isUp { scheduleChunk() }
+  }
+
+  private func finishReceiving(
+    _ meta: SnapshotMeta, _ store: SnapshotStore<FaultyFileSystem>
+  ) throws(StorageError) {
+    if diesAt(.afterInstall) { return }
+    guard let registry = try read(meta, from: store) else { return }
+    snapshotMetas = [meta] + snapshotMetas.prefix(1)
+    guard meta.index > raft.lastApplied else { return }
+    loaded = (meta, registry)
+    step(.snapshotInstalled(meta))
+  }
+
+  /// Raft took the snapshot (or did not want it any more): the state becomes what it says.
+  func installed(_ meta: SnapshotMeta) {
+    guard let loaded = loaded.take(), loaded.meta == meta, raft.lastApplied == meta.index else {
+      return
+    }
+    let before = lastApplied
+    registry = loaded.registry
+    lastApplied = meta.index.value
+    snapshotInProgress = nil
+    cluster.totals.installs += 1
+    cluster.note("installed snapshot \(meta.index)", slot)
+    cluster.checker.restored(self)
+    replacedBySnapshot(after: before)
   }
 }

@@ -54,7 +54,9 @@ extension SimulatedNode {
       requests.writes.append(
         PendingWrite(payload: payload, waiter: .client(request), deadline: deadline))
     case .read(_, .stale(let index)):
-      guard index > lastApplied else { return answerRead(request) }
+      guard index > lastApplied, cluster.sabotage != .ignoresIndexOfStaleReads else {
+        return answerRead(request)
+      }
       requests.readsAtIndex.append((index, request))
       return
     case .read(_, .linearizable):

@@ -6,8 +6,8 @@ import Storage
 /// One node: drives the production Raft core, log, snapshots and state machine exactly as the
 /// production node does, on the simulator's time, network and disk.
 ///
-/// Happy path: inputs are queued and stepped one by one; the effects of a step are obeyed before
-/// the next (`obey`): messages leave, hard state and entries go to the log as one batch, what must
+/// Happy path: inputs are queued and stepped one by one; the effects are obeyed after each or, as
+/// in production, together at the end of a turn (`obey`): messages leave, hard state and entries go to the log as one batch, what must
 /// wait for the sync waits for it, commits are applied, snapshots taken, sent and installed.
 /// Failures: a storage error ends the process (`crash`); the supervisor starts it again later, and
 /// it recovers from what its disk kept. What a process held in memory is lost with it.
@@ -35,7 +35,11 @@ final class SimulatedNode {
   var isShortOfSpace = false
 
   var raft: RaftCore
-  var effects = Effects()
+  /// What the steps since the last `obey` ask for.
+  private var effects = Effects()
+  /// What is being obeyed.
+  private(set) var obeyed = Effects()
+  private var isObeyScheduled = false
   private var inputs: [Input] = []
   private var nextInput = 0
   private var isStepping = false
@@ -50,6 +54,10 @@ final class SimulatedNode {
   var durable: (index: LogIndex, term: Term) = (.zero, .zero)
   var snapshotInProgress: (meta: SnapshotMeta, registry: Registry)?
   var snapshotMetas: [SnapshotMeta] = []
+  /// Pieces of a snapshot for the worker that writes them; the first is being written.
+  var chunks: [ReceivedChunk] = []
+  /// Received and loaded; becomes the state when Raft says so.
+  var loaded: (meta: SnapshotMeta, registry: Registry)?
 
   // The state machine and requests; see SimulatedNode+Requests.swift
   var registry: Registry
@@ -106,6 +114,10 @@ final class SimulatedNode {
     inputs.removeAll()
     nextInput = 0
     effects.removeAll()
+    obeyed.removeAll()
+    isObeyScheduled = false
+    chunks.removeAll()
+    loaded = nil
     waitingWrites.removeAll()
     writesInFlight.removeAll()
     isWriting = false
@@ -131,44 +143,71 @@ final class SimulatedNode {
 
   // MARK: Stepping
 
+  /// Takes the input; what follows from it is done at once, or at the end of the turn.
   func step(_ input: Input) {
     guard isUp else { return }
     inputs.append(input)
     guard !isStepping else { return }
+    let turn = cluster.options.turnMicroseconds
+    drain(obeying: turn == 0)
+    guard turn > 0, isUp, !isObeyScheduled else { return }
+    isObeyScheduled = true
+    cluster.world.schedule(.obey(process), after: cluster.world.number(0...turn))
+  }
+
+  /// The end of a turn: the effects of all its steps are obeyed together.
+  func obeyTurn() {
+    isObeyScheduled = false
+    drain(obeying: true)
+  }
+
+  private func drain(obeying: Bool) {
     isStepping = true
+    if obeying { obey() }
     while isUp, nextInput < inputs.count, cluster.failure == nil {
       let input = inputs[nextInput]
       nextInput += 1
-      raft.step(input, into: &effects)
-      obey()
-      effects.removeAll()
-      if isUp { cluster.checker.stepped(self) }
+      // What was handed out before belongs to the old log.
+      if case .snapshotInstalled = input { obey() }
+      guard isUp else { break }
+      stepOnce(input)
+      if obeying { obey() }
     }
     inputs.removeAll(keepingCapacity: true)
     nextInput = 0
     isStepping = false
   }
 
-  /// Does what the step asked for, in the order that a production node keeps.
+  private func stepOnce(_ input: Input) {
+    let appended = effects.append.count
+    raft.step(input, into: &effects)
+    if effects.append.count > appended {
+      cluster.checker.appended(effects.append[appended...], by: self)
+    }
+    if let result = effects.proposal.take() { proposed(result) }
+    if case .snapshotInstalled(let meta) = input { installed(meta) }
+    cluster.checker.stepped(self)
+  }
+
+  /// Does what was asked for, in the order that a production node keeps.
   private func obey() {
-    for event in effects.events { observe(event) }
-    cluster.checker.appended(effects.append, by: self)
-    for envelope in effects.send { send(envelope) }
+    swap(&effects, &obeyed)
+    defer { obeyed.removeAll() }
+    for event in obeyed.events { observe(event) }
+    for envelope in obeyed.send { send(envelope) }
     if diesAt(.afterSend) { return }
     persist()
     if !isUp { return }
-    if let result = effects.proposal { proposed(result) }
-    for chunk in effects.snapshotChunks where isUp { receive(chunk) }
+    for chunk in obeyed.snapshotChunks { enqueue(chunk) }
+    apply(through: raft.commitIndex.value)
     if !isUp { return }
-    if let index = effects.committedThrough { apply(through: index.value) }
-    if !isUp { return }
-    for result in effects.reads { readAnswered(result) }
-    for read in effects.snapshotReads {
+    for result in obeyed.reads { readAnswered(result) }
+    for read in obeyed.snapshotReads {
       let delay = cluster.world.number(20...500)
       cluster.world.schedule(.snapshotRead(process, read), after: delay)
     }
-    if let index = effects.compactedThrough { enqueue(.compact(index)) }
-    if let result = effects.membership { cluster.note("membership change: \(result)", slot) }
+    if let index = obeyed.compactedThrough { enqueue(.compact(index)) }
+    if let result = obeyed.membership { cluster.note("membership change: \(result)", slot) }
   }
 
   func send(_ envelope: Envelope) {

@@ -14,6 +14,10 @@ package enum Sabotage: String, CaseIterable, Sendable {
   case forgetsVote
   /// Retried writes lose their request id on the way to the leader.
   case forgetsRequestID
+  /// Stale reads are answered though the client has seen a newer state elsewhere.
+  case ignoresIndexOfStaleReads
+  /// What may still be done is reported as not done.
+  case callsUnknownFailed
   /// A proposal is answered as soon as it is in the leader's log.
   case answersBeforeCommit
 }
@@ -29,6 +33,8 @@ struct SimulationOptions {
   var registerGroups = 3
   var bankAccounts = 4
   var tickMicroseconds: UInt64 = 10_000
+  /// 0: the effects of each step are obeyed at once; otherwise at the end of a turn of up to so long.
+  var turnMicroseconds: UInt64 = 0
   var faultMicroseconds: UInt64 = 10_000_000
   /// Bound of the liveness check: after the last fault is healed, so long until a write succeeds.
   var recoveryMicrosecondsMax: UInt64 = 0
@@ -105,6 +111,7 @@ extension SimulationOptions {
     thinkMicroseconds = pick([5_000, 20_000, 60_000])
     valuePaddingMax = pick([0, 16, 64, 2_000])
     driftPermille = pick([0, 0, 50, 300])
+    turnMicroseconds = pick([0, 200, 200, 2_000])
     drawRaft(&random)
     drawNetwork(&random)
     drawDisk(&random)

@@ -10,13 +10,16 @@ struct Process: Equatable {
 /// Everything that can happen at a moment of virtual time.
 enum Event {
   case tick(Process)
-  /// The end of an event-loop turn: what was collected is proposed or asked for as one batch.
+  /// What clients asked for in a while is proposed or asked for as one batch.
   case turn(Process)
   case deliver(from: Int, to: Int, Packet)
+  /// The end of a turn: what Raft asks for is done.
+  case obey(Process)
   case diskDone(Process)
   /// The disk was full: what waits for it is tried again.
   case diskRetry(Process)
   case snapshotWritten(Process)
+  case chunkWritten(Process)
   case snapshotRead(Process, SnapshotRead)
   case link(Process, peer: NodeID, isUp: Bool)
   case restart(Process)

