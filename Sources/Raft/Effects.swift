@@ -181,6 +181,7 @@ public enum MembershipRejection: Equatable, Sendable {
   /// Another change is not finished, or this leader has not committed in its term yet.
   case busy
   case wouldLeaveNoVoter
+  /// Nor can it become one if its context is too long (64 KiB).
   case notAMember(NodeID)
   /// Promotion of a learner that lags too far behind.
   case notCaughtUp(NodeID)

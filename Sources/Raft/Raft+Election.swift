@@ -7,6 +7,10 @@ struct ElectionState: Equatable, Sendable {
   var timeoutTicks = 0
   var ticksSinceLeader = 0
   var tally = VoteTally()
+  /// Elections of this node, one after the other, that brought no leader.
+  var attempts = 0
+  /// The election under way is part of a leadership transfer.
+  var isTransfer = false
   /// Said by the caller; false while its disk is full, for example.
   var isElectable = true
   /// The leader's process is known to be dead: a campaign follows in so many ticks, and after a
@@ -51,7 +55,7 @@ extension RaftCore {
       election.rushTicks = ticks - 1
       if ticks <= 1 { return rush(into: &effects) }
     }
-    guard election.elapsedTicks >= election.timeoutTicks else { return repeatPreVote(&effects) }
+    guard election.elapsedTicks >= election.timeoutTicks else { return repeatRequests(&effects) }
     resetElectionTimer()
     guard mayCampaign else {
       if role != .follower { becomeFollower(term, leader: nil, into: &effects) }
@@ -73,14 +77,16 @@ extension RaftCore {
     startTally(.preCandidate, into: &effects)
     effects.events.append(.becamePreCandidate(term: term))
     if decide(into: &effects) { return }
-    requestVotes(isPreVote: true, isTransfer: false, into: &effects)
+    requestVotes(into: &effects)
   }
 
-  /// PreVotes promise nothing, so they may be asked for again: some were lost, and some refused
-  /// only because that node's timer is a tick behind.
-  private func repeatPreVote(_ effects: inout Effects) {
-    guard role == .preCandidate, election.elapsedTicks % options.heartbeatTicks == 0 else { return }
-    requestVotes(isPreVote: true, isTransfer: false, into: &effects)
+  /// Requests and answers get lost, and a PreVote may have been refused only because that node's
+  /// timer is a tick behind. Asking again is harmless: a vote is for one node in one term.
+  private func repeatRequests(_ effects: inout Effects) {
+    guard role == .preCandidate || role == .candidate,
+      election.elapsedTicks % options.heartbeatTicks == 0
+    else { return }
+    requestVotes(into: &effects)
   }
 
   private mutating func startElection(isTransfer: Bool, into effects: inout Effects) {
@@ -88,9 +94,20 @@ extension RaftCore {
     term = term.next
     votedFor = id
     startTally(.candidate, into: &effects)
+    election.isTransfer = isTransfer
+    election.attempts += 1
+    election.timeoutTicks = retryTicks()
     effects.events.append(.becameCandidate(term: term))
     if decide(into: &effects) { return }
-    requestVotes(isPreVote: false, isTransfer: isTransfer, into: &effects)
+    requestVotes(into: &effects)
+  }
+
+  /// A split vote is known in a round trip, so the next election comes after a short random time
+  /// and not after a whole timeout. It grows to that with each attempt, for networks and disks on
+  /// which votes take their time.
+  private mutating func retryTicks() -> Int {
+    let scale = max(2, options.electionTicks >> max(0, 2 - min(election.attempts, 2)))
+    return scale / 2 + Int(random.below(UInt64(scale)))
   }
 
   private mutating func startTally(_ newRole: Role, into effects: inout Effects) {
@@ -105,16 +122,17 @@ extension RaftCore {
     election.tally.record(id, granted: true)
   }
 
-  private func requestVotes(
-    isPreVote: Bool, isTransfer: Bool, into effects: inout Effects
-  ) {
+  private func requestVotes(into effects: inout Effects) {
+    let isPreVote = role == .preCandidate
     let request = Message.voteRequest(
       VoteRequest(
         term: isPreVote ? term.next : term, lastIndex: lastIndex, lastTerm: lastTerm,
-        isPreVote: isPreVote, isTransfer: isTransfer))
+        isPreVote: isPreVote, isTransfer: !isPreVote && election.isTransfer))
     let configuration = configuration
     for member in configuration.members where configuration.isVoter(member.id) {
-      guard !election.tally.granted.contains(member.id) else { continue }
+      guard !election.tally.granted.contains(member.id),
+        isPreVote || !election.tally.rejected.contains(member.id)
+      else { continue }
       let envelope = Envelope(to: member.id, message: request)
       // The own vote is cast on disk before others are asked; a PreVote is not cast at all.
       if isPreVote { effects.send.append(envelope) } else { effects.sendAfterSync.append(envelope) }
@@ -132,9 +150,11 @@ extension RaftCore {
         becomeLeader(into: &effects)
       }
     case .lost:
+      let timeout = election.timeoutTicks
       let isHarmless = role == .preCandidate
       becomeFollower(term, leader: nil, into: &effects)
-      if isHarmless { election.timeoutTicks -= options.electionTicks / 2 }
+      election.timeoutTicks =
+        isHarmless ? election.timeoutTicks - options.electionTicks / 2 : timeout
     }
     return true
   }
@@ -225,6 +245,7 @@ extension RaftCore {
     if newLeader != nil {
       election.rushTicks = nil
       election.rushesLeft = 0
+      election.attempts = 0
     }
     guard newLeader != leader else { return }
     leader = newLeader
@@ -243,7 +264,7 @@ extension RaftCore {
     brokenLinks.removeAll { $0 == peer || !configuration.isMember($0) }
     brokenLinks.append(peer)
     switch role {
-    case .leader: linkToPeerBroken(peer)
+    case .leader: linkToPeerBroken(peer, into: &effects)
     case .preCandidate, .candidate: _ = decide(into: &effects)
     case .follower:
       guard leader == peer else { return }

@@ -43,7 +43,7 @@ extension RaftCore {
       leading.uncommittedBytes += EntryLog.cost(entry)
     }
     leading.termStart = lastIndex.next
-    rebuildPeers()
+    makePeers()
     setLeader(id, into: &effects)
     effects.events.append(.becameLeader(term: term))
     // Section 8: a no-op, so that entries of earlier terms get committed.
@@ -106,6 +106,14 @@ extension RaftCore {
     configuration.voters.contains { $0 != id } || configuration.outgoing.contains { $0 != id }
   }
 
+  /// A voter is being brought up to what was there before this term, by entries or a snapshot.
+  /// Nothing can be committed before, and another leader would have to begin anew.
+  mutating func voterCaughtUpSome(_ position: Int) {
+    let peer = peers[position]
+    guard !peer.isLearner, peer.matchIndex <= max(commitIndex, leading.termStart) else { return }
+    leading.stalledTicks = 0
+  }
+
   func peer(_ id: NodeID) -> Progress? { peers.first { $0.id == id } }
 
   // MARK: Transfer
@@ -154,6 +162,19 @@ extension RaftCore {
     leading.transfer?.toldAtTick = transfer.ticks
     let message = Message.timeoutNow(TimeoutNow(term: term))
     effects.send.append(Envelope(to: transfer.target, message: message))
+  }
+
+  /// The target's process is gone: nothing to wait for.
+  mutating func transferTargetLost(_ id: NodeID, into effects: inout Effects) {
+    guard let transfer = leading.transfer, transfer.target == id else { return }
+    if transfer.reason == .transferred {
+      leading.transfer = nil
+      effects.events.append(.transferFinished(succeeded: false))
+    } else if let target = bestSuccessor() {
+      startTransfer(to: target, because: transfer.reason, into: &effects)
+    } else {
+      becomeFollower(term, leader: nil, because: transfer.reason, into: &effects)
+    }
   }
 
   /// Dissertation 3.10: after an election timeout the transfer is given up.

@@ -38,6 +38,9 @@ extension RaftCore {
     let old = configuration
     var new = old
     for member in change.addLearners where member.id.value != 0 {
+      guard member.context.count <= Configuration.contextBytesMax else {
+        return .failure(Rejection(.notAMember(member.id)))
+      }
       if !new.isMember(member.id) { new.learners.insertSorted(member.id) }
       new.members.removeAll { $0.id == member.id }
       let position = new.members.firstIndex { $0.id > member.id }
@@ -109,14 +112,13 @@ extension RaftCore {
     let configuration = configuration
     for member in configuration.members where member.id != id {
       let isLearner = !configuration.isVoter(member.id)
+      // One that comes back is a stranger: what it had is not taken on trust.
+      peers.removeAll { $0.id == member.id && $0.departingTicks != nil }
       if let position = peers.firstIndex(where: { $0.id == member.id }) {
         if !peers[position].isLearner, isLearner { peers[position].reportedCaughtUp = false }
         peers[position].isLearner = isLearner
-        peers[position].departingTicks = nil
       } else {
-        let peer = Progress(id: member.id, nextIndex: lastIndex.next, isLearner: isLearner)
-        let position = peers.firstIndex { $0.id > member.id } ?? peers.count
-        peers.insert(peer, at: position)
+        addPeer(member.id, isLearner: isLearner)
       }
     }
     for position in peers.indices where !configuration.isMember(peers[position].id) {
@@ -124,6 +126,22 @@ extension RaftCore {
       peers[position].isLearner = true
       peers[position].departingTicks = 4 * options.electionTicks
     }
+  }
+
+  private mutating func addPeer(_ id: NodeID, isLearner: Bool) {
+    let position = peers.firstIndex { $0.id > id } ?? peers.count
+    peers.insert(
+      Progress(id: id, nextIndex: lastIndex.next, isLearner: isLearner), at: position)
+  }
+
+  /// A new leader's peers. The leader before it may have removed members and not told them.
+  mutating func makePeers() {
+    if configurationIndex > commitIndex, let old = configurations.before(configurationIndex) {
+      for member in old.configuration.members where member.id != id {
+        addPeer(member.id, isLearner: !old.configuration.isVoter(member.id))
+      }
+    }
+    rebuildPeers()
   }
 
   /// A removed peer is let go when it knows, or after its time.

@@ -179,6 +179,7 @@ extension RaftCore {
       case .installing, .replicating: break
       }
       guard isNews else { return }
+      voterCaughtUpSome(position)
       reportIfCaughtUp(position, into: &effects)
       advanceLeaderCommit(into: &effects)
     case .conflict(let previousIndex, let hintIndex, let hintTerm):
@@ -196,9 +197,10 @@ extension RaftCore {
     confirmReadRound(into: &effects)
   }
 
-  mutating func linkToPeerBroken(_ id: NodeID) {
+  mutating func linkToPeerBroken(_ id: NodeID, into effects: inout Effects) {
     guard let position = peers.firstIndex(where: { $0.id == id }) else { return }
     if !peers[position].isInstalling { peers[position].becomeProbing(isPaused: true) }
+    transferTargetLost(id, into: &effects)
   }
 
   /// Whatever was in flight is lost.

@@ -34,16 +34,32 @@ extension RaftCore {
 
   /// Before `index` by what slow followers may still need.
   private func compactionPoint(_ index: LogIndex) -> LogIndex {
+    let needed = leastNeededIndex(index)
     var point = index
     var bytes = 0
-    while point > log.baseIndex, index.value - point.value < options.trailingEntries,
-      let entry = log[point]
-    {
+    while point > log.baseIndex, let entry = log[point] {
       bytes += EntryLog.cost(entry)
-      if bytes > options.trailingBytes { break }
+      let isTrailing =
+        index.value - point.value < options.trailingEntries && bytes <= options.trailingBytes
+      guard isTrailing || (point > needed && bytes <= options.catchUpBytesMax) else { break }
       point = point.previous
     }
     return point
+  }
+
+  /// A peer that is catching up needs what follows this index. Without it, one that takes longer
+  /// for a snapshot than the leader until its next would get snapshots for ever.
+  private func leastNeededIndex(_ index: LogIndex) -> LogIndex {
+    var least = index
+    for peer in peers where peer.isActive(options) {
+      var needed = peer.matchIndex
+      if case .installing(let installation) = peer.state {
+        guard let meta = installation.meta else { continue }
+        needed = meta.index
+      }
+      if needed >= log.baseIndex { least = min(least, needed) }
+    }
+    return least
   }
 
   // MARK: The leader
@@ -123,6 +139,9 @@ extension RaftCore {
       return advanceLeaderCommit(into: &effects)
     }
     guard installation.step == .sent, reply.nextOffset <= installation.totalBytes else { return }
+    if reply.nextOffset > installation.offset || reply.nextOffset == installation.totalBytes {
+      voterCaughtUpSome(position)
+    }
     withInstallation(of: position) {
       // All of it was there and it is wanted again: it was damaged. Perhaps it is here, too.
       let isRefused = $0.offset > 0 && reply.nextOffset == 0

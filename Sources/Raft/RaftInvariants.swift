@@ -137,6 +137,6 @@ public struct RaftObservation: Sendable {
     commitTerm = core.log.term(at: core.commitIndex)
     lastIndex = core.log.lastIndex
     lastTerm = core.log.lastTerm
-    matches = core.peers.map { ($0.id, $0.matchIndex) }
+    matches = core.peers.compactMap { $0.departingTicks == nil ? ($0.id, $0.matchIndex) : nil }
   }
 }

@@ -17,6 +17,8 @@ public struct RaftOptions: Equatable, Sendable {
   /// Kept in the log behind a snapshot, so that a follower a little behind needs no snapshot.
   public var trailingEntries: UInt64 = 10_000
   public var trailingBytes = 16 << 20
+  /// Kept for a peer in contact that still needs it, a learner that loads a snapshot for example.
+  public var catchUpBytesMax = 128 << 20
   public var snapshotChunkBytes = 1 << 20
   /// A learner whose match index is at most so far behind the leader's last index has caught up.
   public var caughtUpEntries: UInt64 = 1_000
@@ -38,6 +40,7 @@ public struct RaftOptions: Equatable, Sendable {
     result.inflightBytesMax = max(1, inflightBytesMax)
     result.uncommittedBytesMax = max(0, uncommittedBytesMax)
     result.trailingBytes = max(0, trailingBytes)
+    result.catchUpBytesMax = max(0, catchUpBytesMax)
     result.snapshotChunkBytes = max(1, snapshotChunkBytes)
     result.pendingReadsMax = max(1, pendingReadsMax)
     return result

@@ -259,4 +259,17 @@ import Testing
       #expect(cluster[middle].term == term)
     }
   }
+
+  @Test func `5.1 votes whose request was lost are asked for again`() {
+    let cluster = TestCluster(voters: 3)
+    while cluster[1].role != .candidate {
+      cluster.tick(1)
+      while !cluster.flights.isEmpty, cluster[1].role != .candidate { cluster.deliver(0) }
+    }
+    let term = cluster[1].term
+    cluster.flights = []
+    cluster.tick(1, count: cluster.options.heartbeatTicks)
+    cluster.settle()
+    #expect(cluster[1].role == .leader && cluster[1].term == term)
+  }
 }

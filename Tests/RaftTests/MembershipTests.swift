@@ -270,4 +270,48 @@ import Testing
     let served = cluster.nodes[0].reads.compactMap { $0.index == nil ? nil : $0.id.value }
     #expect(served == [1, 2])
   }
+
+  @Test func `a new leader tells those whom its predecessor removed`() {
+    let cluster = TestCluster(voters: 4)
+    cluster.elect(1)
+    #expect(change(cluster, remove: [4]) == .accepted)
+    while cluster[2].configuration.isMember(NodeID(4)) || cluster[3].configuration.isJoint,
+      !cluster.flights.isEmpty
+    {
+      if cluster.flights[0].to.value == 4 {
+        cluster.flights.removeFirst()
+      } else {
+        cluster.deliver(0)
+      }
+    }
+    #expect(cluster[4].configuration.isMember(NodeID(4)))
+    #expect(cluster[2].commitIndex < cluster[2].configurationIndex)
+    cluster.kill(1)
+    cluster.run(until: { cluster.leader != nil }, ticksMax: 20)
+    cluster.run(ticks: 40)
+    #expect(cluster.events(4).contains(.removedFromCluster))
+  }
+
+  @Test func `a member that comes back at once is not believed to have what it had`() {
+    let cluster = TestCluster(voters: 3)
+    cluster.elect(1)
+    #expect(change(cluster, remove: [3]) == .accepted)
+    while cluster[1].configuration.isMember(NodeID(3)) || cluster[1].commitIndex < LogIndex(3),
+      !cluster.flights.isEmpty
+    {
+      cluster.deliver(0)
+    }
+    cluster.isolate(3)
+    #expect(change(cluster, add: [3]) == .accepted)
+    cluster.settle()
+    #expect(cluster[1].progress.map(\.matchIndex) == [LogIndex(4), .zero])
+  }
+
+  @Test func `a context that no log could hold is refused`() {
+    let cluster = TestCluster(voters: 3)
+    cluster.elect(1)
+    let long = Member(id: NodeID(9), context: [UInt8](repeating: 1, count: 65537))
+    cluster.step(1, .changeMembership(MembershipChange(addLearners: [long])))
+    #expect(cluster.nodes[0].membership == .rejected(.notAMember(NodeID(9))))
+  }
 }

@@ -25,6 +25,7 @@ import Testing
     options.appendEntriesMax = 1 + Int(random.below(5))
     options.inflightMessagesMax = 1 + Int(random.below(4))
     options.trailingEntries = random.below(6)
+    options.catchUpBytesMax = random.chance(1, in: 2) ? 0 : 1 << 20
     options.snapshotChunkBytes = 20 + Int(random.below(100))
     options.caughtUpEntries = 10
     return options

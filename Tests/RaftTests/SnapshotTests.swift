@@ -6,15 +6,19 @@ import Testing
   private static var options: RaftOptions {
     var options = RaftOptions()
     options.trailingEntries = 2
+    options.catchUpBytesMax = 0
     options.snapshotChunkBytes = 30
     return options
   }
 
   /// Node 3 was away while the leader compacted what it needs.
-  private func laggard() -> TestCluster {
-    let cluster = TestCluster(voters: 3, options: Self.options)
+  private func laggard(
+    _ options: RaftOptions = options, isSilent: Bool = false
+  ) -> TestCluster {
+    let cluster = TestCluster(voters: 3, options: options)
     cluster.elect(1)
     cluster.isolate(3)
+    if isSilent { cluster.run(ticks: options.electionTicks + 1) }
     for number in 0..<20 { cluster.propose(1, [UInt8(number)]) }
     cluster.settle()
     cluster.compact(1)
@@ -196,5 +200,58 @@ import Testing
       })
     #expect(core.lastIndex == meta.index)
     #expect(core.hasDiscardedEntries == isDiscarded)
+  }
+
+  /// Delivers everything, but only one message of snapshots in every third round.
+  private func runSlowly(_ cluster: TestCluster, ticks: Int, each: (Int) -> Void = { _ in }) {
+    for tick in 0..<ticks {
+      for id in UInt64(1)...3 { cluster.step(id, .tick) }
+      var position = 0
+      var isBusy = tick % 3 != 0
+      while position < cluster.flights.count {
+        switch cluster.flights[position].message {
+        case .snapshotChunk, .snapshotReply:
+          if isBusy { position += 1 } else { cluster.deliver(position) }
+          isBusy = true
+        default: cluster.deliver(position)
+        }
+      }
+      each(tick)
+    }
+  }
+
+  /// Else the leader steps down as stalled, and the next one sends the snapshot from its start.
+  @Test func `a leader that brings up the voter it needs does not give way`() {
+    var options = Self.options
+    options.stallTicks = 20
+    options.snapshotChunkBytes = 5
+    let cluster = laggard(options)
+    cluster.kill(2)
+    cluster.heal()
+    cluster.step(1, .linkRestored(NodeID(3)))
+    cluster.propose(1)
+    let term = cluster[1].term
+    runSlowly(cluster, ticks: 200)
+    #expect(cluster.leaders == [1] && cluster[1].term == term)
+    #expect(cluster[3].commitIndex == LogIndex(22))
+  }
+
+  @Test func `M6 compaction during a slow transfer does not make it start again and again`() {
+    var options = Self.options
+    options.snapshotChunkBytes = 5
+    options.catchUpBytesMax = 100_000
+    let cluster = laggard(options, isSilent: true)
+    cluster.keepsSnapshots = true
+    cluster.heal()
+    cluster.step(1, .linkRestored(NodeID(3)))
+    runSlowly(cluster, ticks: 300) { tick in
+      cluster.propose(1)
+      if tick % 10 == 9 { cluster.compact(1) }
+    }
+    let starts = cluster.events(1).filter {
+      if case .snapshotSendStarted = $0 { true } else { false }
+    }
+    #expect(starts.count == 1)
+    #expect(cluster[3].lastIndex > LogIndex(100))
   }
 }

@@ -64,6 +64,9 @@ final class TestCluster {
   /// Directed links that lose everything.
   var cuts: Set<[UInt64]> = []
   var syncsAtOnce = true
+  /// A snapshot that is being sent stays readable when there is a newer one.
+  var keepsSnapshots = false
+  var oldSnapshots: [SnapshotMeta] = []
   /// Every committed entry, by index - 1: State Machine Safety.
   var committed: [Entry] = []
   var leaderOfTerm: [Term: NodeID] = [:]
@@ -218,6 +221,7 @@ final class TestCluster {
     let meta = SnapshotMeta(
       index: index, term: term, configuration: configuration,
       configurationIndex: configurationIndex)
+    if keepsSnapshots, let old = nodes[position].disk.snapshot { oldSnapshots.append(old) }
     nodes[position].disk.snapshot = meta
     nodes[position].disk.configuration = configuration
     step(id, .compacted(meta))
@@ -322,7 +326,9 @@ final class TestCluster {
       step(id, .snapshotInstalled(chunk.meta))
     }
     for read in taken.snapshotReads {
-      guard let meta = nodes[position].disk.snapshot, read.index == nil || read.index == meta.index
+      let newest = nodes[position].disk.snapshot
+      let isNewest = read.index == nil || read.index == newest?.index
+      guard let meta = isNewest ? newest : oldSnapshots.first(where: { $0.index == read.index })
       else {
         step(id, .snapshotUnavailable(to: read.to))
         continue

@@ -100,4 +100,26 @@ import Testing
     cluster.kill(1)
     cluster.run(until: { cluster.leader == 3 }, ticksMax: 200)
   }
+
+  @Test func `a transfer ends at once when its target dies`() {
+    let cluster = TestCluster(voters: 3)
+    cluster.elect(1)
+    cluster.step(1, .transferLeadership(to: NodeID(3)))
+    cluster.kill(3)
+    #expect(cluster.events(1).last == .transferFinished(succeeded: false))
+    cluster.propose(1)
+    cluster.settle()
+    #expect(cluster.leaders == [1] && cluster[1].commitIndex == cluster[1].lastIndex)
+  }
+
+  @Test func `a leader that must go hands over to another when its target dies`() {
+    let cluster = TestCluster(voters: 4)
+    cluster.elect(1)
+    cluster.step(1, .changeMembership(MembershipChange(remove: [NodeID(1)])))
+    while !cluster[1].isTransferring, !cluster.flights.isEmpty { cluster.deliver(0) }
+    cluster.flights.removeAll { if case .timeoutNow = $0.message { true } else { false } }
+    cluster.kill(2)
+    cluster.settle()
+    cluster.run(until: { cluster.leader == 3 }, ticksMax: 6, "the next best")
+  }
 }
