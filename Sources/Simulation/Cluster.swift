@@ -252,7 +252,10 @@ final class Cluster {
       }
       readFinally(from: leader)
       isOver = true
-    } else if world.now > phaseStart + options.recoveryMicrosecondsMax {
+    } else if world.now > phaseStart + options.recoveryMicrosecondsMax
+      // A client may still try one node after the other, most of them no members any more.
+      + UInt64(Self.attemptsMax) * options.attemptMicroseconds
+    {
       fail(
         "agreement: clients stopped, and the members did not reach one state"
           + describeNodes())
