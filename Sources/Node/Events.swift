@@ -181,7 +181,11 @@ final class TransportRelay: PeerTransportDelegate {
   func transport(_ transport: PeerTransport, rejected rejection: PeerRejection) {
     guard let node else { return }
     node.metrics.increment(node.counters.rejectedConnections)
-    node.logger.log(.warning, "peer", rejection.description)
+    // The port of who dials differs each time and tells nothing.
+    let host = rejection.isOurs ? "" : rejection.address
+    let key = "\(host) \(rejection.nodeID?.description ?? "") \(rejection.text)"
+    guard let heldBack = node.rejectionThrottle.admit(key, now: node.loop.now) else { return }
+    node.logger.log(.warning, "peer", rejection.description, [("repeated", String(heldBack))])
   }
 }
 

@@ -106,6 +106,7 @@ package final class Node {
   var isClosed = false
   var isRemoved = false
   var reportedMismatch = false
+  var rejectionThrottle = LogThrottle()
   var wasLeader = false
   var coarseTicks = 0
 

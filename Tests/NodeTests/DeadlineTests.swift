@@ -194,3 +194,24 @@ struct OutputBudgetTests {
     #expect(!taken21)
   }
 }
+
+struct LogThrottleTests {
+  @Test func theSameIsSaidOncePerPeriod() {
+    var throttle = LogThrottle()
+    let first = throttle.admit("a", now: 1)
+    let second = throttle.admit("a", now: 2)
+    let other = throttle.admit("b", now: 2)
+    let later = throttle.admit("a", now: 1 + LogThrottle.periodNanoseconds)
+    #expect(first == 0)
+    #expect(second == nil)
+    #expect(other == 0)
+    #expect(later == 1)
+  }
+
+  @Test func itStaysBounded() {
+    var throttle = LogThrottle()
+    for number in 0..<1000 { _ = throttle.admit("k\(number)", now: UInt64(number)) }
+    let forgotten = throttle.admit("k0", now: 1001)
+    #expect(forgotten == 0)
+  }
+}
