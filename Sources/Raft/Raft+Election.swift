@@ -250,8 +250,10 @@ extension RaftCore {
     guard newLeader != leader else { return }
     leader = newLeader
     refuseForwardedReads(into: &effects)
-    // Two nodes' snapshots of one index need not be the same bytes.
-    if receiving?.isComplete == false { receiving = nil }
+    // The same leader, elected again, goes on where it was.
+    if let current = receiving, !current.isComplete, let newLeader, newLeader != current.sender {
+      receiving = nil
+    }
     effects.events.append(.leaderChanged(leader: newLeader, term: term))
   }
 

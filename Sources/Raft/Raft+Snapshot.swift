@@ -3,6 +3,8 @@ import Basics
 /// A snapshot on its way from the leader into this node's store.
 struct ReceivedSnapshot: Equatable, Sendable {
   var meta: SnapshotMeta
+  /// Two nodes' snapshots of one index need not be the same bytes.
+  var sender: NodeID
   var totalBytes: UInt64
   var nextOffset: UInt64 = 0
   /// All chunks arrived; the caller verifies and loads.
@@ -200,7 +202,7 @@ extension RaftCore {
       return replyOffset(current.totalBytes, of: meta, to: from, into: &effects)
     }
     if receiving?.meta != meta || receiving?.totalBytes != chunk.totalBytes {
-      receiving = ReceivedSnapshot(meta: meta, totalBytes: chunk.totalBytes)
+      receiving = ReceivedSnapshot(meta: meta, sender: from, totalBytes: chunk.totalBytes)
     }
     guard var current = receiving else { return }
     if chunk.offset == 0, current.nextOffset > 0, chunk.data.count > 0 {

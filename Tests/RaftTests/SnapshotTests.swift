@@ -26,6 +26,17 @@ import Testing
     return cluster
   }
 
+  private func deliverTwoChunks(_ cluster: TestCluster) {
+    cluster.heal()
+    cluster.step(1, .linkRestored(NodeID(3)))
+    var count = 0
+    while !cluster.flights.isEmpty, count < 2 {
+      if case .snapshotChunk = cluster.flights[0].message { count += 1 }
+      cluster.deliver(0)
+    }
+    #expect(count == 2)
+  }
+
   @Test func `7 a follower behind the log gets a snapshot in chunks, then the rest`() {
     let cluster = laggard()
     cluster.heal()
@@ -86,13 +97,7 @@ import Testing
 
   @Test func `a follower that restarts in the middle gets all of it again`() {
     let cluster = laggard()
-    cluster.heal()
-    cluster.tick(1, count: 4)
-    var count = 0
-    while !cluster.flights.isEmpty, count < 2 {
-      if case .snapshotChunk = cluster.flights[0].message { count += 1 }
-      cluster.deliver(0)
-    }
+    deliverTwoChunks(cluster)
     cluster.crash(3)
     cluster.restart(3)
     cluster.run(ticks: 100)
@@ -101,13 +106,7 @@ import Testing
 
   @Test func `a newer snapshot in the middle of a transfer starts it afresh`() {
     let cluster = laggard()
-    cluster.heal()
-    cluster.tick(1, count: 4)
-    var count = 0
-    while !cluster.flights.isEmpty, count < 2 {
-      if case .snapshotChunk = cluster.flights[0].message { count += 1 }
-      cluster.deliver(0)
-    }
+    deliverTwoChunks(cluster)
     for number in 0..<9 { cluster.propose(1, [UInt8(number)]) }
     cluster.cut(1, 3)
     cluster.settle()
@@ -253,5 +252,29 @@ import Testing
     }
     #expect(starts.count == 1)
     #expect(cluster[3].lastIndex > LogIndex(100))
+  }
+
+  @Test func `the same leader, elected again, goes on with a transfer where it was`() {
+    let cluster = laggard()
+    deliverTwoChunks(cluster)
+    cluster.crash(1)
+    cluster.restart(1)
+    cluster.flights = []
+    cluster.tick(2, count: 30)
+    cluster.tick(3, count: 30)
+    cluster.flights = []
+    cluster.tick(1, count: 50)
+    var offsets: [UInt64] = []
+    for _ in 0..<100 {
+      for id in UInt64(1)...3 { cluster.step(id, .tick) }
+      while !cluster.flights.isEmpty {
+        if case .snapshotChunk(let chunk) = cluster.flights[0].message {
+          offsets.append(chunk.offset)
+        }
+        cluster.deliver(0)
+      }
+    }
+    #expect(offsets == [0, 60, 90])
+    #expect(cluster[3].lastApplied == cluster[1].lastApplied)
   }
 }
