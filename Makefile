@@ -38,6 +38,17 @@ lint: ## formatting as .swift-format says
 format: ## bring the sources into that form
 	swift format --in-place --recursive $(SOURCES)
 
+docs: ## every module's pages as a browsable site in .build/docs
+	swift package dump-symbol-graph --minimum-access-level package
+	mkdir -p .build/docs
+	for catalog in Sources/*/*.docc; do name=$$(basename $$catalog .docc); \
+	  mkdir -p .build/docs/graphs/$$name; \
+	  cp .build/*/symbolgraph/$$name.symbols.json .build/docs/graphs/$$name/ 2>/dev/null; \
+	  docc convert $$catalog --fallback-display-name $$name --fallback-bundle-identifier roost.$$name \
+	    --additional-symbol-graph-dir .build/docs/graphs/$$name --output-path .build/docs/$$name \
+	    || exit 1; \
+	done
+
 check: lint build test ## what CI runs
 
 clean: ## remove what was built, and the local cluster's data

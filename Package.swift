@@ -27,7 +27,10 @@ let package = Package(
   targets: [
     .target(
       name: "CRoost",
-      cSettings: [.define("_GNU_SOURCE"), .unsafeFlags(["-Wall", "-Wextra", "-Werror"])]),
+      cSettings: [
+        .define("_GNU_SOURCE"), .enableWarning("all"), .enableWarning("extra"),
+        .treatAllWarnings(as: .error),
+      ]),
     module("Basics"),
     module("Raft", ["Basics"]),
     module("Wire", ["Basics", "CRoost"]),
