@@ -153,6 +153,29 @@ import Testing
     #expect(seen == [.zero, LogIndex(3)], "1 and 2 come with the no-op, not before")
   }
 
+  /// The follower acknowledges the old entry by itself, before the no-op.
+  @Test func `5.4.2 an entry of an older term waits for one of the own`() {
+    var options = RaftOptions()
+    options.appendEntriesMax = 1
+    let cluster = TestCluster(voters: 3, options: options)
+    for (id, count) in [(0, 2), (1, 1)] {
+      cluster.nodes[id].disk.entries = Array([entry(1, 1), entry(2, 2)].prefix(count))
+      cluster.nodes[id].disk.hardState = HardState(term: Term(3))
+      cluster.restart(UInt64(id) + 1)
+    }
+    cluster.cut(1, 3)
+    cluster.tick(1, count: 50)
+    var seen: [LogIndex] = []
+    var wasAcknowledged = false
+    while !cluster.flights.isEmpty {
+      cluster.deliver(0)
+      if seen.last != cluster[1].commitIndex { seen.append(cluster[1].commitIndex) }
+      if cluster[1].progress.first?.matchIndex == LogIndex(2) { wasAcknowledged = true }
+    }
+    #expect(wasAcknowledged)
+    #expect(seen == [.zero, LogIndex(3)])
+  }
+
   @Test func `5.3 back-off skips whole terms`() {
     let cluster = TestCluster(voters: 3)
     var entries = (1...50).map { entry(UInt64($0), 1) }
