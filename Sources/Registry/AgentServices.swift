@@ -54,6 +54,14 @@ extension Registry {
     takeOverCheckID(new, &context)
     // Its service was put just now, so nothing can be missing.
     try? putCheck(new, createIndex: old?.createIndex, &context)
+    noteRegistration(new, &context)
+  }
+
+  /// Whoever registers a TTL check again lives: its time starts afresh, as in Consul.
+  private func noteRegistration(_ check: CheckRecord, _ context: inout ApplyContext) {
+    guard check.definition.ttl > 0 else { return }
+    let key = Pair(Key(folding: check.node), Key(folding: check.id))
+    noteAgentCheck(key, status: checksTable[key]?.status, isRegistration: true, &context)
   }
 
   /// Among checks of agent services an id is unique in the cluster: one of another host yields.
@@ -102,6 +110,7 @@ extension Registry {
     } catch {
       throw Refusal.notAHost(check.node)
     }
+    noteRegistration(check, &context)
   }
 
   mutating func agentCheckDeregister(

@@ -16,6 +16,16 @@ package enum Topic: Hashable, Sendable {
   case sessions
 }
 
+/// One agent check after one command; names as they are looked up (folded).
+package struct AgentCheckChange: Equatable, Sendable {
+  package var node: String
+  package var id: String
+  /// Nil: it is gone.
+  package var status: String?
+  /// Named because it was registered (again).
+  package var isRegistration = false
+}
+
 /// What one apply touched, for waking watchers: never less than what changed.
 package struct ChangeSet: Equatable, Sendable {
   package var keys: [Key] = []
@@ -29,6 +39,11 @@ package struct ChangeSet: Equatable, Sendable {
   package var agentWorkChanged = false
   /// Sessions created or destroyed, for the leader's deadlines.
   package var sessionsChanged = false
+  /// Agent checks that were put, changed or removed, in order, as often as they were. A TTL check
+  /// that was registered again is named even when nothing changed: that is a sign of life.
+  package var agentChecks: [AgentCheckChange] = []
+  /// Sessions that were created or destroyed.
+  package var sessionIDs: [UniqueID] = []
   /// Members of `topics`, to find duplicates; never iterated.
   private var seen: Set<Topic> = []
   package init() {}
@@ -45,11 +60,13 @@ package struct ChangeSet: Equatable, Sendable {
     everything = everything || other.everything
     agentWorkChanged = agentWorkChanged || other.agentWorkChanged
     sessionsChanged = sessionsChanged || other.sessionsChanged
+    agentChecks.append(contentsOf: other.agentChecks)
+    sessionIDs.append(contentsOf: other.sessionIDs)
   }
 
   package var isEmpty: Bool {
     keys.isEmpty && deletedPrefixes.isEmpty && topics.isEmpty && !everything && !agentWorkChanged
-      && !sessionsChanged
+      && !sessionsChanged && agentChecks.isEmpty && sessionIDs.isEmpty
   }
   package mutating func removeAll() { self = ChangeSet() }
 }

@@ -45,8 +45,9 @@ extension Registry {
       checkChanged(old, key, &context)
     }
     checkChanged(new, key, &context)
-    if new.origin == .agent, old.map({ !$0.sameWork(as: new) }) ?? true {
-      context.changes.agentWorkChanged = true
+    if new.origin == .agent {
+      noteAgentCheck(key, status: new.status, &context)
+      if old.map({ !$0.sameWork(as: new) }) ?? true { context.changes.agentWorkChanged = true }
     }
     if new.status == "critical" { destroySessions(boundTo: key, &context) }
   }
@@ -88,8 +89,19 @@ extension Registry {
     guard let record = checksTable.removeValue(forKey: key) else { return }
     unindexCheck(record, key)
     checkChanged(record, key, &context)
-    if record.origin == .agent { context.changes.agentWorkChanged = true }
+    if record.origin == .agent {
+      noteAgentCheck(key, status: nil, &context)
+      context.changes.agentWorkChanged = true
+    }
     destroySessions(boundTo: key, &context)
+  }
+
+  func noteAgentCheck(
+    _ key: Pair, status: String?, isRegistration: Bool = false, _ context: inout ApplyContext
+  ) {
+    context.changes.agentChecks.append(
+      AgentCheckChange(
+        node: key.first.text, id: key.second.text, status: status, isRegistration: isRegistration))
   }
 
   /// A new status or output. Reports from a host that no longer runs the check are dropped.

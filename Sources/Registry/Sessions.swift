@@ -30,7 +30,7 @@ extension Registry {
     record.createIndex = context.index
     record.modifyIndex = context.index
     insertSession(record)
-    sessionsChanged(&context)
+    sessionsChanged(record.id, &context)
   }
 
   /// The record and the lookups made of it.
@@ -44,8 +44,9 @@ extension Registry {
     }
   }
 
-  private mutating func sessionsChanged(_ context: inout ApplyContext) {
+  private mutating func sessionsChanged(_ id: UniqueID, _ context: inout ApplyContext) {
     indexes.sessions = context.index
+    context.changes.sessionIDs.append(id)
     context.changes.insert(.sessions)
     context.changes.sessionsChanged = true
   }
@@ -58,7 +59,7 @@ extension Registry {
     for check in session.nodeChecks + (session.serviceChecks ?? []) {
       sessionsByCheck.removeValue(forKey: Triple(node, Key(folding: check), id.key))
     }
-    sessionsChanged(&context)
+    sessionsChanged(id, &context)
     let held = heldKeys.keys(from: Pair(id.key, .empty)) { $0.first == id.key }
     for pair in held {
       invalidateLock(pair.second, of: session, &context)
@@ -104,12 +105,18 @@ extension Registry {
     return time < until
   }
 
-  /// Every session bound to that check: it is critical, or gone.
+  /// Every session bound to that check: it is critical, or gone. Sessions with a TTL live as long
+  /// as they are renewed, through any node: the death of the host they came through ends only
+  /// those without.
   mutating func destroySessions(boundTo check: Pair, _ context: inout ApplyContext) {
     guard !sessionsByCheck.isEmpty else { return }
+    let isHostHealth =
+      check.second == Key(folding: Self.serfHealthID) && checksTable.contains(check)
+      && nodesTable[check.first]?.isHost == true
     var ids: [UniqueID] = []
     sessionsByCheck.forEach(from: Triple(check.first, check.second, .empty)) { key, id in
       guard key.first == check.first, key.second == check.second else { return false }
+      if isHostHealth, sessionsTable[id].map({ $0.ttlNanoseconds > 0 }) ?? false { return true }
       ids.append(id)
       return true
     }

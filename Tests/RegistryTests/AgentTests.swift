@@ -47,7 +47,9 @@ import Testing
     #expect(check?.serviceTags == ["t"] && check?.createIndex == 4)
     #expect(t.registry.agentService("w")?.createIndex == 4)
     t.agent("host2", "W", checks: [ttlCheck("service:w")], tags: ["t"])
-    #expect(t.changes.isEmpty)
+    // A sign of life for its TTL, and nothing else.
+    #expect(t.changes.topics.isEmpty && !t.changes.agentWorkChanged)
+    #expect(t.changes.agentChecks.allSatisfy { $0.isRegistration })
     t.apply(.agentDeregister(serviceID: "w", onlyIf: nil))
     #expect(t.registry.agentServices().isEmpty && t.registry.agentChecks().isEmpty)
     #expect(t.changes.agentWorkChanged)
