@@ -39,7 +39,7 @@ let package = Package(
     module("EventLoop", ["Basics", "CRoost"]),
     module("HTTP", ["Basics", "CRoost", "EventLoop"]),
     module("Peer", ["Basics", "Wire", "Raft", "EventLoop"]),
-    module("Checks", ["Basics", "EventLoop", "HTTP"]),
+    module("Checks", ["Basics", "CRoost", "EventLoop", "HTTP"]),
     module(
       "Node",
       ["Basics", "Raft", "Wire", "Storage", "Registry", "EventLoop", "HTTP", "Peer", "Checks"]),
@@ -65,7 +65,7 @@ let package = Package(
     tests("ChecksTests", ["Checks", "HTTP", "EventLoop", "Basics"]),
     tests(
       "NodeTests",
-      ["Node", "Raft", "Wire", "Storage", "Registry", "EventLoop", "HTTP", "Peer", "Basics"]),
+      ["Node", "Raft", "Wire", "Storage", "Registry", "EventLoop", "HTTP", "Peer", "Checks", "Basics"]),
     tests("ConsulAPITests", ["ConsulAPI", "Node", "Registry", "HTTP", "EventLoop", "Basics"]),
     tests("RoostClientTests", ["RoostClient"]),
     tests("SimulationTests", ["Simulation", "Raft", "Storage", "Registry", "Wire", "Basics"]),

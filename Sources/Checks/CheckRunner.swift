@@ -36,6 +36,7 @@ package final class CheckRunner {
       status = spec.initialStatus
       threshold = StatusThreshold(
         successBeforePassing: spec.successBeforePassing,
+        failuresBeforeWarning: spec.failuresBeforeWarning,
         failuresBeforeCritical: spec.failuresBeforeCritical)
     }
   }
@@ -184,6 +185,13 @@ package final class CheckRunner {
     case .tcp(let address):
       return TCPProbe(
         address: address, context: context, timeoutNanoseconds: timeout, done: done)
+    case .udp:
+      return FixedProbe("udp checks are not supported by this version of Roost", done: done)
+    case .grpc:
+      return FixedProbe("grpc checks are not supported by this version of Roost", done: done)
+    case .script:
+      return FixedProbe("Scripts are disabled on this agent", done: done)
+    case .unsupported(let reason): return FixedProbe(reason, done: done)
     }
   }
 
@@ -196,9 +204,9 @@ package final class CheckRunner {
     case .warning: counters.warning += 1
     case .critical: counters.critical += 1
     }
-    if check.threshold.admits(result.status) {
-      check.status = result.status
-      report(check.spec.id, result.status, result.output)
+    if let status = check.threshold.admit(result.status) {
+      check.status = status
+      report(check.spec.id, status, result.output)
     }
     startQueued()
   }

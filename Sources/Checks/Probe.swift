@@ -23,6 +23,20 @@ protocol Probe: AnyObject {
   func cancel()
 }
 
+/// Says the same every time: the check cannot be run here.
+final class FixedProbe: Probe {
+  private let reason: String
+  private let done: (ProbeResult) -> Void
+
+  init(_ reason: String, done: @escaping (ProbeResult) -> Void) {
+    self.reason = reason
+    self.done = done
+  }
+
+  func start() { done(.critical(reason)) }
+  func cancel() {}
+}
+
 /// Takes the addresses of a target one after the other until one can be connected to, and shares
 /// the time that is left among them.
 struct AddressQueue {

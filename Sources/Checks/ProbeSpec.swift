@@ -4,6 +4,13 @@ package enum ProbeKind: Sendable, Equatable {
     url: String, method: String, headers: [(String, [String])], body: [UInt8],
     tlsSkipVerify: Bool)
   case tcp(address: String)
+  case udp(address: String)
+  /// `host:port` or `host:port/service`.
+  case grpc(target: String, usesTLS: Bool)
+  /// `shell`: run `arguments[0]` through it; otherwise the arguments are executed as they are.
+  case script(arguments: [String], shell: String)
+  /// Always critical, for the reason given.
+  case unsupported(String)
 
   package static func == (one: ProbeKind, other: ProbeKind) -> Bool {
     switch (one, other) {
@@ -14,6 +21,12 @@ package enum ProbeKind: Sendable, Equatable {
       url == otherURL && method == otherMethod && body == otherBody && skips == otherSkips
         && headers.elementsEqual(otherHeaders) { $0.0 == $1.0 && $0.1 == $1.1 }
     case (.tcp(let address), .tcp(let otherAddress)): address == otherAddress
+    case (.udp(let address), .udp(let otherAddress)): address == otherAddress
+    case (.grpc(let target, let tls), .grpc(let otherTarget, let otherTLS)):
+      target == otherTarget && tls == otherTLS
+    case (.script(let arguments, let shell), .script(let otherArguments, let otherShell)):
+      arguments == otherArguments && shell == otherShell
+    case (.unsupported(let text), .unsupported(let otherText)): text == otherText
     default: false
     }
   }
@@ -33,6 +46,8 @@ package struct ProbeSpec: Equatable, Sendable {
   package var timeoutNanoseconds: UInt64
   /// So many results in a row change the status; 0 and 1: the first does.
   package var successBeforePassing: Int
+  /// Fewer failures than make it critical make it a warning; 0: as many.
+  package var failuresBeforeWarning: Int
   package var failuresBeforeCritical: Int
   package var initialStatus: ProbeStatus
   /// Kept of what the target says.
@@ -40,7 +55,7 @@ package struct ProbeSpec: Equatable, Sendable {
 
   package init(
     id: String, kind: ProbeKind, intervalNanoseconds: UInt64, timeoutNanoseconds: UInt64 = 0,
-    successBeforePassing: Int = 0, failuresBeforeCritical: Int = 0,
+    successBeforePassing: Int = 0, failuresBeforeWarning: Int = 0, failuresBeforeCritical: Int = 0,
     initialStatus: ProbeStatus = .critical, outputBytesMax: Int = 4096
   ) {
     self.id = id
@@ -48,6 +63,7 @@ package struct ProbeSpec: Equatable, Sendable {
     self.intervalNanoseconds = intervalNanoseconds
     self.timeoutNanoseconds = timeoutNanoseconds
     self.successBeforePassing = successBeforePassing
+    self.failuresBeforeWarning = failuresBeforeWarning
     self.failuresBeforeCritical = failuresBeforeCritical
     self.initialStatus = initialStatus
     self.outputBytesMax = outputBytesMax
@@ -62,6 +78,8 @@ package struct CheckLimits: Sendable {
   package var addressesMax = 4
   /// 169.254.0.0/16 and fe80::/10 hold the metadata services of clouds (security rule S30).
   package var allowsLinkLocal = false
+  /// Otherwise a script check is critical and runs nothing (security rule S3).
+  package var allowsScripts = false
   package var intervalNanosecondsMin: UInt64 = 1_000_000_000
   package var timeoutNanosecondsDefault: UInt64 = 10_000_000_000
   /// A year; longer intervals and timeouts count as that, so that deadlines cannot overflow.

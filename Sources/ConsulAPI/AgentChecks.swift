@@ -1,4 +1,5 @@
 import HTTP
+import Node
 import Registry
 
 /// `PUT /v1/agent/check/…` (consul-api.md 8.10 to 8.13).
@@ -13,14 +14,19 @@ extension ConsulAPI {
     guard !body.name.isEmpty else { throw .bad("Missing check name") }
     guard body.hasValidStatus else { throw .bad("Bad check status") }
     if let fault = body.fault { throw .bad("Invalid check: \(fault)") }
-    try api.checkScripts(body)
+    try api.checkScripts(body, isAllowed: api.backend.configuration.enableScriptChecks)
+    return Proposal(
+      command: .agentCheckRegister(api.record(of: body), host: api.site.nodeName), reply: .empty)
+  }
+
+  /// Of a check that is registered by itself.
+  func record(of body: CheckBody) -> CheckRecord {
     var check = body.record(
-      node: api.site.nodeName, id: body.id.isEmpty ? body.name : body.id, name: body.name)
+      node: site.nodeName, id: body.id.isEmpty ? body.name : body.id, name: body.name)
     check.serviceID = body.serviceID
     check.interval = GoDuration.format(body.definition.interval)
     check.timeout = GoDuration.format(body.definition.timeout)
-    return Proposal(
-      command: .agentCheckRegister(check, host: api.site.nodeName), reply: .empty)
+    return check
   }
 
   static func checkDeregister(_ api: ConsulAPI, _ call: Call) throws(Refusal) -> Proposal {

@@ -1,5 +1,6 @@
 import EventLoop
 import HTTP
+import Node
 import Registry
 
 /// `PUT /v1/agent/service/…` and `/v1/agent/maintenance` (consul-api.md 8.5 to 8.7). What is
@@ -15,7 +16,8 @@ extension ConsulAPI {
       throw Refusal(error)
     }
     try ServiceRules.check(service)
-    let checks = try api.checks(of: service, bodies)
+    let checks = try api.checks(
+      of: service, bodies, allowsScripts: api.backend.configuration.enableScriptChecks)
     service.origin = .agent
     ServiceRules.addTaggedAddresses(&service)
     let registration = AgentRegistration(
@@ -33,7 +35,7 @@ extension ConsulAPI {
     return flag
   }
 
-  private static func readService(
+  static func readService(
     _ body: JSONValue, _ service: inout ServiceRecord, _ checks: inout [CheckBody]
   ) throws(DecodeError) {
     var first: CheckBody?
@@ -69,8 +71,8 @@ extension ConsulAPI {
   }
 
   /// The records of a service's checks, with the ids and names of 8.5.
-  private func checks(
-    of service: ServiceRecord, _ bodies: [CheckBody]
+  func checks(
+    of service: ServiceRecord, _ bodies: [CheckBody], allowsScripts: Bool
   ) throws(Refusal) -> [CheckRecord] {
     for body in bodies {
       if let fault = body.fault { throw .bad("Invalid check: \(fault)") }
@@ -82,7 +84,7 @@ extension ConsulAPI {
     }
     var checks: [CheckRecord] = []
     for (index, body) in bodies.enumerated() {
-      try checkScripts(body)
+      try checkScripts(body, isAllowed: allowsScripts)
       let numbered =
         bodies.count == 1 ? "service:\(service.id)" : "service:\(service.id):\(index + 1)"
       var check = body.record(
@@ -96,9 +98,9 @@ extension ConsulAPI {
     return checks
   }
 
-  func checkScripts(_ body: CheckBody) throws(Refusal) {
-    // No setting allows them: a check that runs commands sent over HTTP is a remote shell.
-    if body.isScript {
+  /// A check that runs commands sent over HTTP is a remote shell: off unless asked for by name.
+  func checkScripts(_ body: CheckBody, isAllowed: Bool) throws(Refusal) {
+    if body.isScript, !isAllowed {
       throw .failed(
         "Scripts are disabled on this agent from remote calls; to enable, configure "
           + "'enable_script_checks' to true")

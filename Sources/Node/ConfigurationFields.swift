@@ -43,6 +43,10 @@ extension NodeConfiguration {
     integer("request_timeout_ms", 100...60_000) { $0.requestTimeoutMilliseconds = $1 },
     integer("limits.kv_max_value_size", 1...(32 << 20)) { $0.kvMaxValueBytes = $1 },
     integer("limits.txn_max_ops", 1...65_536) { $0.transactionOperationsMax = $1 },
+    flag("enable_script_checks") { $0.enableScriptChecks = $1 },
+    flag("enable_local_script_checks") { $0.enableLocalScriptChecks = $1 },
+    objects("services") { $0.services = $1 },
+    objects("checks") { $0.checks = $1 },
     flag("insecure_allow_remote") { $0.insecureAllowRemote = $1 },
   ]
 
@@ -79,6 +83,20 @@ extension NodeConfiguration {
     ConfigurationField(path: path) { value, configuration in
       guard case .bool(let flag) = value else { return expected("true or false", value) }
       set(&configuration, flag)
+      return nil
+    }
+  }
+
+  /// A list of objects, or one, kept for whoever understands them.
+  private static func objects(
+    _ path: String, _ set: @escaping @Sendable (inout NodeConfiguration, [JSONValue]) -> Void
+  ) -> ConfigurationField {
+    ConfigurationField(path: path) { value, configuration in
+      let elements = if case .array(let list) = value { list } else { [value] }
+      for element in elements {
+        guard case .object = element else { return expected("a list of objects", element) }
+      }
+      set(&configuration, elements)
       return nil
     }
   }

@@ -44,6 +44,7 @@ extension Node {
   /// What waits for a leader goes to the new one.
   private func leadershipMoved() {
     metrics.increment(counters.leaderChanges)
+    endLeadersOwnProposals()
     if raft.leader != nil {
       proposals.handAllAgain()
       repeatRequests { $0.target == .leader }

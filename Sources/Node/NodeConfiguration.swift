@@ -1,3 +1,5 @@
+package import HTTP
+
 /// Everything a node can be told, with Consul's key names where the meaning is the same.
 ///
 /// What each field means for its user is said at the field; how it is read from JSON and from the
@@ -65,6 +67,14 @@ package struct NodeConfiguration: Equatable, Sendable {
   package var requestTimeoutMilliseconds = 4500
   package var kvMaxValueBytes = 524_288
   package var transactionOperationsMax = 1024
+  /// Script checks may be registered over HTTP: whoever can reach the API can run commands here.
+  package var enableScriptChecks = false
+  /// Script checks may be defined in this node's configuration, and only there.
+  package var enableLocalScriptChecks = false
+  /// Registered at this node at every start, as if they came over HTTP: the JSON of
+  /// `/v1/agent/service/register` and `/v1/agent/check/register`.
+  package var services: [JSONValue] = []
+  package var checks: [JSONValue] = []
   package var isDevelopment = false
   /// Binding beyond loopback without TLS and ACLs must be asked for by name.
   package var insecureAllowRemote = false

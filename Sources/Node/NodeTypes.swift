@@ -25,6 +25,9 @@ package struct RequestContext: Sendable {
   package var requestID: UniqueID?
   /// Nanoseconds on the loop's clock (`EventLoop.now`); 0 = the configured request timeout.
   package var deadline: UInt64 = 0
+  /// Decided by the leader, on what only it knows (who is silent, what ran out): never handed to
+  /// another leader, who may know better. Fails at once when leadership moves.
+  package var isLeadersOwn = false
   package init() {}
 }
 

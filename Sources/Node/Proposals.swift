@@ -21,6 +21,8 @@ struct ProposalTable {
     var isHanded = false
     /// It was handed to a leader that never said what became of it.
     var mayBeLogged = false
+    /// Ends with the leadership it was made in.
+    var isLeadersOwn = false
     /// When it was handed over last.
     var handedAt: UInt64 = 0
   }
@@ -41,6 +43,7 @@ struct ProposalTable {
   private var head = 0
   private(set) var count = 0
   private(set) var bytes = 0
+  private var leadersOwnCount = 0
   private var earliestDeadline: UInt64 = .max
   /// To be handed to the leader at the end of the turn, in order; may name answered ones.
   var unsent: [UInt64] = []
@@ -60,14 +63,18 @@ struct ProposalTable {
   }
 
   mutating func add(
-    _ payload: [UInt8], deadline: UInt64, now: UInt64, completion: @escaping Completion
+    _ payload: [UInt8], deadline: UInt64, now: UInt64, isLeadersOwn: Bool = false,
+    completion: @escaping Completion
   ) {
+    if isLeadersOwn { leadersOwnCount += 1 }
     unsent.append(firstSequence + UInt64(slots.count - head))
     bytes += payload.count
     count += 1
     earliestDeadline = min(earliestDeadline, deadline)
     slots.append(
-      Slot(payload: payload, deadline: deadline, started: now, completion: completion))
+      Slot(
+        payload: payload, deadline: deadline, started: now, completion: completion,
+        isLeadersOwn: isLeadersOwn))
   }
 
   private func position(_ sequence: UInt64) -> Int? {
@@ -81,6 +88,7 @@ struct ProposalTable {
     guard let position = position(sequence), let slot = slots[position].take() else { return nil }
     count -= 1
     bytes -= slot.payload.count
+    if slot.isLeadersOwn { leadersOwnCount -= 1 }
     while head < slots.count, slots[head] == nil {
       head += 1
       firstSequence += 1
@@ -172,6 +180,14 @@ struct ProposalTable {
     return expired.compactMap { finish($0) }
   }
 
+  /// What must not reach another leader.
+  mutating func takeLeadersOwn() -> [Slot] {
+    guard leadersOwnCount > 0 else { return [] }
+    let own = (head..<max(head, slots.count)).filter { slots[$0]?.isLeadersOwn == true }
+      .map { firstSequence + UInt64($0 - head) }
+    return own.compactMap { finish($0) }
+  }
+
   mutating func takeAll() -> [Slot] {
     let all = (head..<max(head, slots.count)).map { firstSequence + UInt64($0 - head) }
     return all.compactMap { finish($0) }
@@ -208,7 +224,9 @@ extension Node {
       let refusal = Refusal(status: 413, text: "the command is larger than 68 MB")
       return replyLater(.outcome(completion, .failure(.refused(refusal))))
     }
-    proposals.add(payload, deadline: deadline(context), now: loop.now, completion: completion)
+    proposals.add(
+      payload, deadline: deadline(context), now: loop.now, isLeadersOwn: context.isLeadersOwn,
+      completion: completion)
     loop.requestTurnEnd()
   }
 
@@ -232,8 +250,18 @@ extension Node {
       proposeBatch()
     } else {
       refuseReceivedProposals(.notLeader)
+      endLeadersOwnProposals()
       guard let leader = raft.leader, transport.isConnected(leader) else { return }
       forwardProposals(to: leader)
+    }
+  }
+
+  /// Leadership moved: what this node decided as leader is for the next one to decide.
+  func endLeadersOwnProposals() {
+    for slot in proposals.takeLeadersOwn() {
+      let failure: RequestFailure =
+        slot.isHanded || slot.mayBeLogged ? .outcomeUnknown("leadership moved") : .noLeader
+      replies.append(.outcome(slot.completion, .failure(failure)))
     }
   }
 

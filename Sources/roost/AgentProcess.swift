@@ -44,8 +44,14 @@ final class AgentProcess {
     let relay = SignalRelay()
     signals = try SignalSource([SIGTERM, SIGINT], loop: loop) { _ in relay.handle?() }
     node = try Node(configuration: configuration, loop: loop)
-    duties = Duties(node: node)
     api = ConsulAPI(node: node)
+    var options = Duties.Options()
+    do throws(ConsulAPI<Node>.DefinitionFault) {
+      options.registrations = try api.localRegistrations()
+    } catch {
+      throw StartFailure("configuration: \(error.message)")
+    }
+    duties = Duties(node: node, options: options)
     if configuration.ports.http >= 0 {
       guard
         let address = SocketAddress(

@@ -76,10 +76,20 @@ import Testing
       .critical, .critical, .passing, .critical, .critical, .critical, .critical, .warning,
       .passing, .passing,
     ]
-    let admitted = results.map { threshold.admits($0) }
+    let admitted = results.map { threshold.admit($0) }
     #expect(
-      admitted == [false, false, false, false, false, true, true, false, true, true])
+      admitted == [nil, nil, nil, nil, nil, .critical, .critical, nil, .passing, .passing])
     var none = StatusThreshold(successBeforePassing: 0, failuresBeforeCritical: 0)
-    #expect(none.admits(.critical) && none.admits(.passing) && none.admits(.critical))
+    let each = [ProbeStatus.critical, .passing, .warning].map { none.admit($0) }
+    #expect(each == [.critical, .passing, .warning])
+  }
+
+  @Test func aFewFailuresAreAWarning() {
+    var threshold = StatusThreshold(
+      successBeforePassing: 0, failuresBeforeWarning: 2, failuresBeforeCritical: 3)
+    let admitted = [ProbeStatus.critical, .critical, .critical, .passing].map {
+      threshold.admit($0)
+    }
+    #expect(admitted == [nil, .warning, .critical, .passing])
   }
 }

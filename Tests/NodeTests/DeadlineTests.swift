@@ -65,73 +65,155 @@ struct DeadlineQueueTests {
   }
 }
 
+private let second: UInt64 = 1_000_000_000
+
 struct LeaderDeadlineTests {
+  private typealias CheckKey = LeaderDeadlines.CheckKey
+  private let registry = Registry(options: Registry.Options())
+  private let c = LeaderDeadlines.CheckKey(node: "n", id: "c")
+
   private func ttlCheck(_ id: String, seconds: Int64, status: String = "passing") -> CheckRecord {
-    var check = CheckRecord(node: "n", id: id, name: id)
+    var check = CheckRecord(node: "N", id: id, name: id)
     check.definition.ttl = seconds * 1_000_000_000
     check.status = status
     check.origin = .agent
     check.serviceID = "s"
     return check
   }
-  private let second: UInt64 = 1_000_000_000
 
   @Test func aTTLRunsOutAfterItsTimeAndNeverBefore() {
     var deadlines = LeaderDeadlines()
-    let registry = Registry(options: Registry.Options())
-    deadlines.follow(checks: [ttlCheck("c", seconds: 10)], now: 0)
-    let taken9 = deadlines.takeExpired(now: 10 * second, registry: registry)
-    #expect(taken9.isEmpty)
-    let taken10 = deadlines.takeExpired(now: 11 * second, registry: registry)
-    #expect(taken10 == [.ttl(checkID: "c", node: "n")])
-    let taken11 = deadlines.takeExpired(now: 99 * second, registry: registry)
-    #expect(taken11.isEmpty)
+    deadlines.follow(ttlCheck("C", seconds: 10), now: 0)
+    let early = deadlines.takeExpired(now: 10 * second, registry: registry)
+    #expect(early.isEmpty)
+    let due = deadlines.takeExpired(now: 11 * second, registry: registry)
+    #expect(due == [.ttl(c)])
+    let later = deadlines.takeExpired(now: 99 * second, registry: registry)
+    #expect(later.isEmpty)
   }
 
   @Test func aRenewalGivesTheFullTimeAgain() {
     var deadlines = LeaderDeadlines()
-    let registry = Registry(options: Registry.Options())
     let check = ttlCheck("c", seconds: 10)
-    deadlines.follow(checks: [check], now: 0)
+    deadlines.follow(check, now: 0)
     deadlines.renew(check, now: 9 * second)
-    deadlines.follow(checks: [check], now: 9 * second)
-    let taken12 = deadlines.takeExpired(now: 19 * second, registry: registry)
-    #expect(taken12.isEmpty)
-    let taken13 = deadlines.takeExpired(now: 20 * second, registry: registry)
-    #expect(taken13.count == 1)
+    deadlines.follow(check, now: 9 * second)
+    let early = deadlines.takeExpired(now: 19 * second, registry: registry)
+    #expect(early.isEmpty)
+    let due = deadlines.takeExpired(now: 20 * second, registry: registry)
+    #expect(due.count == 1)
+  }
+
+  @Test func anotherTTLCountsFromItsChange() {
+    var deadlines = LeaderDeadlines()
+    deadlines.follow(ttlCheck("c", seconds: 10), now: 0)
+    deadlines.follow(ttlCheck("c", seconds: 3), now: 9 * second)
+    let early = deadlines.takeExpired(now: 12 * second, registry: registry)
+    #expect(early.isEmpty)
+    let due = deadlines.takeExpired(now: 13 * second, registry: registry)
+    #expect(due.count == 1)
   }
 
   @Test func aVanishedCheckIsForgotten() {
     var deadlines = LeaderDeadlines()
-    let registry = Registry(options: Registry.Options())
-    deadlines.follow(checks: [ttlCheck("c", seconds: 1)], now: 0)
-    deadlines.follow(checks: [], now: 0)
-    let taken14 = deadlines.takeExpired(now: 99 * second, registry: registry)
-    #expect(taken14.isEmpty)
+    deadlines.follow(ttlCheck("c", seconds: 1), now: 0)
+    deadlines.forget(c)
+    let due = deadlines.takeExpired(now: 99 * second, registry: registry)
+    #expect(due.isEmpty)
+    #expect(deadlines.count == 0)
+  }
+
+  /// Between running out and the entry's apply the check still looks alive: it must not get its
+  /// full time again, and must run out again soon when acting on it failed.
+  @Test func whatCouldNotBeActedOnRunsOutAgainSoon() {
+    var deadlines = LeaderDeadlines()
+    let check = ttlCheck("c", seconds: 10)
+    deadlines.follow(check, now: 0)
+    _ = deadlines.takeExpired(now: 11 * second, registry: registry)
+    deadlines.follow(check, now: 11 * second)
+    deadlines.settle(.ttl(c), retryAt: 12 * second)
+    let due = deadlines.takeExpired(now: 12 * second, registry: registry)
+    #expect(due == [.ttl(c)])
+    deadlines.renew(check, now: 12 * second)
+    deadlines.settle(.ttl(c), retryAt: 13 * second)
+    let renewed = deadlines.takeExpired(now: 22 * second, registry: registry)
+    #expect(renewed.isEmpty, "renewed while it was being acted on")
+  }
+
+  @Test func anExpiredCheckIsNotTimedUntilItLivesAgain() {
+    var deadlines = LeaderDeadlines()
+    var check = ttlCheck("c", seconds: 10)
+    deadlines.follow(check, now: 0)
+    check.status = "critical"
+    check.output = LeaderDeadlines.expiredOutput
+    deadlines.follow(check, now: second)
+    #expect(deadlines.count == 0)
+    check.status = "passing"
+    deadlines.follow(check, now: second)
+    #expect(deadlines.count == 1)
+  }
+
+  @Test func aMomentOfHealthStartsTheCriticalTimeOver() {
+    var check = ttlCheck("c", seconds: 0, status: "critical")
+    check.definition.deregisterCriticalServiceAfter = 1
+    var deadlines = LeaderDeadlines(deregisterLeast: 10 * second)
+    deadlines.follow(check, now: 0)
+    // Passing and critical again within one turn: the state at its end looks the same.
+    deadlines.noteRecovery(c)
+    deadlines.follow(check, now: 9 * second)
+    #expect(deadlines.count == 1)
+    let early = deadlines.takeExpired(now: 18 * second, registry: registry)
+    #expect(early.isEmpty)
+    #expect(deadlines.count == 1)
   }
 
   @Test func sessionsRunOutWithinASecondOfTheirTTL() {
     var deadlines = LeaderDeadlines()
-    let registry = Registry(options: Registry.Options())
     var session = SessionRecord(id: UniqueID(high: 1, low: 2), node: "n")
     session.ttlNanoseconds = Int64(10 * second)
-    deadlines.follow(sessions: [session], now: 0)
+    deadlines.follow(session, now: 0)
     deadlines.renew(session, now: 5 * second)
-    deadlines.follow(sessions: [session], now: 6 * second)
-    let taken15 = deadlines.takeExpired(now: 15 * second, registry: registry)
-    #expect(taken15.isEmpty)
-    #expect(
-      deadlines.takeExpired(now: 16 * second, registry: registry) == [.session(session.id)])
+    deadlines.follow(session, now: 6 * second)
+    let early = deadlines.takeExpired(now: 15 * second, registry: registry)
+    #expect(early.isEmpty)
+    let due = deadlines.takeExpired(now: 16 * second, registry: registry)
+    #expect(due == [.session(session.id)])
   }
 
   @Test func aNewLeaderStartsAfresh() {
     var deadlines = LeaderDeadlines()
-    let registry = Registry(options: Registry.Options())
-    deadlines.follow(checks: [ttlCheck("c", seconds: 10)], now: 0)
+    deadlines.follow(ttlCheck("c", seconds: 10), now: 0)
     deadlines.reset()
-    deadlines.follow(checks: [ttlCheck("c", seconds: 10)], now: 9 * second)
-    let taken16 = deadlines.takeExpired(now: 18 * second, registry: registry)
-    #expect(taken16.isEmpty)
+    deadlines.follow(ttlCheck("c", seconds: 10), now: 9 * second)
+    let due = deadlines.takeExpired(now: 18 * second, registry: registry)
+    #expect(due.isEmpty)
+  }
+
+  /// fault-scenarios.md R4: half of all heartbeats vanish at once.
+  @Test func aMassExpiryIsHeldBackAndEndsByItself() {
+    var deadlines = LeaderDeadlines()
+    for number in 0..<400 {
+      let check = ttlCheck("c\(number)", seconds: 10)
+      deadlines.follow(check, now: 0)
+      if number >= 200 { deadlines.renew(check, now: 9 * second) }
+    }
+    let first = deadlines.takeExpired(now: 11 * second, registry: registry)
+    #expect(first.count == 100, "a quarter goes at once")
+    #expect(deadlines.brakedUntil == 41 * second)
+    for number in 200..<400 {
+      deadlines.renew(ttlCheck("c\(number)", seconds: 100), now: 12 * second)
+    }
+    // Half of the others come back meanwhile.
+    for number in 0..<200 where !first.contains(.ttl(CheckKey(node: "n", id: "c\(number)"))) {
+      if number % 2 == 0 {
+        deadlines.renew(ttlCheck("c\(number)", seconds: 100), now: 20 * second)
+      }
+    }
+    let braked = deadlines.takeExpired(now: 40 * second, registry: registry)
+    #expect(braked.isEmpty)
+    let after = deadlines.takeExpired(now: 41 * second, registry: registry)
+    #expect(!after.isEmpty && after.count < 100)
+    #expect(after.count + first.count >= 140)
   }
 }
 
@@ -140,40 +222,75 @@ struct HostWatchTests {
     -> HostWatch.Member
   { HostWatch.Member(name: name, lastContact: contact, isSelf: isSelf) }
 
+  private func host(_ name: String, _ isPassing: Bool = true, _ services: [String] = [])
+    -> HostWatch.Host
+  { HostWatch.Host(name: name, isPassing: isPassing, services: services) }
+
   @Test func silenceForTheFullTimeCondemns() {
     var watch = HostWatch(deadAfter: 2000)
     watch.startLeading(now: 0)
     let members = [member("a", nil, isSelf: true), member("b", 1000), member("c", 2500)]
-    let hosts = [("a", true), ("b", true), ("c", true)].map { (name: $0.0, isPassing: $0.1) }
-    #expect(watch.judge(members: members, hosts: hosts, now: 2999).isEmpty)
-    #expect(
-      watch.judge(members: members, hosts: hosts, now: 3000)
-        == [.down(host: "b", liveHosts: ["a", "c"])])
+    let hosts = [host("a"), host("b"), host("c")]
+    let early = watch.judge(members: members, hosts: hosts, now: 2999)
+    #expect(early.isEmpty)
+    let due = watch.judge(members: members, hosts: hosts, now: 3000)
+    #expect(due == [.down(host: "b", liveHosts: ["a", "c"])])
   }
 
   @Test func aNewLeaderCondemnsNobodyEarly() {
     var watch = HostWatch(deadAfter: 2000)
     watch.startLeading(now: 10_000)
     let members = [member("a", nil, isSelf: true), member("b", nil)]
-    let hosts = [(name: "a", isPassing: true), (name: "b", isPassing: true)]
-    #expect(watch.judge(members: members, hosts: hosts, now: 11_999).isEmpty)
-    #expect(watch.judge(members: members, hosts: hosts, now: 12_000).count == 1)
+    let early = watch.judge(members: members, hosts: [host("a"), host("b")], now: 11_999)
+    #expect(early.isEmpty)
+    let due = watch.judge(members: members, hosts: [host("a"), host("b")], now: 12_000)
+    #expect(due.count == 1)
   }
 
   @Test func aHostThatIsNoMemberIsGone() {
-    let watch = HostWatch(deadAfter: 2000)
+    var watch = HostWatch(deadAfter: 2000)
     let verdicts = watch.judge(
-      members: [member("a", nil, isSelf: true)],
-      hosts: [(name: "a", isPassing: true), (name: "x", isPassing: false)], now: 0)
+      members: [member("a", nil, isSelf: true)], hosts: [host("a"), host("x", false)], now: 0)
     #expect(verdicts == [.gone(host: "x", liveHosts: ["a"])])
   }
 
+  /// The catalog keeps a name in whatever case it was written last.
+  @Test func namesAreComparedAsTheCatalogDoes() {
+    var watch = HostWatch(deadAfter: 2000)
+    let verdicts = watch.judge(
+      members: [member("node1", nil, isSelf: true), member("node2", 100)],
+      hosts: [host("NODE1"), host("Node2")], now: 200)
+    #expect(verdicts.isEmpty)
+  }
+
   @Test func theDeadAreCondemnedOnce() {
-    let watch = HostWatch(deadAfter: 2000)
+    var watch = HostWatch(deadAfter: 2000)
     let verdicts = watch.judge(
       members: [member("a", nil, isSelf: true), member("b", nil)],
-      hosts: [(name: "b", isPassing: false)], now: 9999)
+      hosts: [host("a"), host("b", false)], now: 9999)
     #expect(verdicts.isEmpty)
+  }
+
+  @Test func servicesMoveOnlyToHostsThatAreAliveAndPassing() {
+    var watch = HostWatch(deadAfter: 2000)
+    let verdicts = watch.judge(
+      members: [member("a", nil, isSelf: true), member("b", nil), member("c", 9000)],
+      hosts: [host("a"), host("b"), host("c", false)], now: 9999)
+    #expect(verdicts == [.down(host: "b", liveHosts: ["a"])])
+  }
+
+  /// Registered through a host that was found dead before, or that nobody could take then.
+  @Test func whatWasLeftBehindIsTriedAgainWhenSomethingChanged() {
+    var watch = HostWatch(deadAfter: 2000)
+    let members = [member("a", nil, isSelf: true), member("b", nil), member("c", 9000)]
+    let left = [host("a"), host("b", false, ["web"]), host("c", false)]
+    let first = watch.judge(members: members, hosts: left, now: 9999)
+    #expect(first == [.down(host: "b", liveHosts: ["a"])])
+    let second = watch.judge(members: members, hosts: left, now: 9999)
+    #expect(second.isEmpty)
+    let more = [host("a"), host("b", false, ["web"]), host("c")]
+    let third = watch.judge(members: members, hosts: more, now: 9999)
+    #expect(third == [.down(host: "b", liveHosts: ["a", "c"])])
   }
 }
 

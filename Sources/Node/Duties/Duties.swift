@@ -1,6 +1,6 @@
-internal import Checks
+package import Checks
 internal import EventLoop
-internal import Registry
+package import Registry
 
 /// What a node does for the registry beside replicating it.
 ///
@@ -13,33 +13,51 @@ internal import Registry
 ///
 /// Thread rule: the loop's thread.
 package final class Duties {
+  /// Tests shorten these.
+  package struct Options {
+    package var deregisterLeastNanoseconds = LeaderDeadlines.deregisterLeastNanoseconds
+    package var checkLimits = CheckLimits()
+    /// What the node's configuration defines; registered once this node is in the catalog.
+    package var registrations: [Command] = []
+    package init() {}
+  }
   unowned let node: Node
-  var deadlines = LeaderDeadlines()
+  var deadlines: LeaderDeadlines
+  /// Of the updates of TTL checks; the probes have their own.
   var budget = OutputBudget()
   private var hostWatch: HostWatch
   private let checkDuty: CheckDuty
   private let hostDuty: HostDuty
   private var tombstones = TombstoneClock()
   private(set) var isLeading = false
-  private var checksChanged = true
-  private var sessionsChanged = true
+  /// A new leader looks at everything once.
+  private var isFullLookDue = false
   private var hostsChanged = true
   private var ticks = 0
+  private var loggedBrake: UInt64?
   /// Proposed and not yet answered: not proposed again meanwhile.
   private var condemned: Set<String> = []
   var endingSessions: Set<UniqueID> = []
+  /// How many statuses of a check are proposed and not applied yet.
+  var proposed: [LeaderDeadlines.CheckKey: Int] = [:]
+  /// Counts leaderships, so that what an earlier one began is not taken for this one's.
+  private(set) var leadership = 0
 
-  private static let hostTicks = 2
-  private static let allHostsTicks = 50
+  private static let allHostsTicks = 20
   static let retryNanoseconds: UInt64 = 1_000_000_000
 
-  /// Hangs itself on to the node's hooks; call before `Node.start`.
-  package init(node: Node) {
+  /// Hangs itself on to the node's hooks; call before `Node.start`, and keep it as long as the node.
+  package init(node: Node, options: Options = Options()) {
     self.node = node
     let milliseconds = UInt64(node.configuration.nodeDeadAfterMilliseconds)
     hostWatch = HostWatch(deadAfter: milliseconds * 1_000_000)
-    checkDuty = CheckDuty(node: node)
-    hostDuty = HostDuty(node: node)
+    deadlines = LeaderDeadlines(deregisterLeast: options.deregisterLeastNanoseconds)
+    var limits = options.checkLimits
+    limits.allowsScripts =
+      node.configuration.enableScriptChecks || node.configuration.enableLocalScriptChecks
+    let scripts = ScriptRule(node.configuration, options.registrations)
+    checkDuty = CheckDuty(node: node, limits: limits, scripts: scripts)
+    hostDuty = HostDuty(node: node, registrations: options.registrations)
     node.hooks.leadershipChanged.append { [unowned self] in leadershipChanged($0) }
     node.hooks.registryChanged.append { [unowned self] in registryChanged($0) }
     node.hooks.membershipChanged.append { [unowned self] _ in hostsChanged = true }
@@ -50,93 +68,140 @@ package final class Duties {
   /// Ends the probes; the hooks fall silent with the node.
   package func stop() { checkDuty.stop() }
 
-  /// For metrics: probes that this host runs.
+  /// For metrics: checks that this host runs.
   package var probeCount: Int { checkDuty.count }
+
+  static var asLeader: RequestContext {
+    var context = RequestContext()
+    context.isLeadersOwn = true
+    return context
+  }
 
   private func leadershipChanged(_ isEstablishedLeader: Bool) {
     isLeading = isEstablishedLeader
+    leadership += 1
     deadlines.reset()
     condemned.removeAll()
     endingSessions.removeAll()
+    proposed.removeAll()
+    budget.removeAll()
     tombstones = TombstoneClock()
     guard isEstablishedLeader else { return }
     hostWatch.startLeading(now: node.loop.now)
-    checksChanged = true
-    sessionsChanged = true
+    isFullLookDue = true
     hostsChanged = true
   }
 
   private func registryChanged(_ changes: ChangeSet) {
-    if changes.agentWorkChanged || changes.everything { checkDuty.setChanged() }
-    if changes.agentWorkChanged || changes.everything || changes.topics.contains(.checks) {
-      checksChanged = true
-    }
-    if changes.sessionsChanged || changes.everything { sessionsChanged = true }
+    checkDuty.note(changes)
     if changes.everything { hostsChanged = true }
+    guard isLeading else { return }
+    if changes.everything {
+      deadlines.reset()
+      isFullLookDue = true
+      return
+    }
+    let now = node.loop.now
+    for change in changes.agentChecks { follow(change, now: now) }
+    for id in changes.sessionIDs {
+      if let session = node.registry.session(id) {
+        deadlines.follow(session, now: now)
+      } else {
+        deadlines.forget(id)
+      }
+    }
   }
 
-  private func tick() {
+  private func follow(_ change: AgentCheckChange, now: UInt64) {
+    let key = LeaderDeadlines.CheckKey(node: change.node, id: change.id)
+    guard let check = node.registry.agentCheck(change.id, host: change.node),
+      LeaderDeadlines.CheckKey(check) == key
+    else {
+      budget.forget(change.id)
+      return deadlines.forget(key)
+    }
+    if change.status != "critical" { deadlines.noteRecovery(key) }
+    deadlines.follow(check, now: now)
+    if change.isRegistration, check.output != LeaderDeadlines.expiredOutput {
+      deadlines.renew(check, now: now)
+    }
+  }
+
+  func tick() {
     ticks += 1
-    checkDuty.tick(budget: &budget)
+    checkDuty.tick()
     hostDuty.tick()
     guard isLeading else { return }
     let now = node.loop.now
-    followState(now: now)
+    if isFullLookDue {
+      isFullLookDue = false
+      for check in node.registry.agentChecks() { deadlines.follow(check, now: now) }
+      for session in node.registry.sessions() { deadlines.follow(session, now: now) }
+    }
     for expired in deadlines.takeExpired(now: now, registry: node.registry) { act(on: expired) }
-    if ticks % Self.hostTicks == 0 { judgeHosts(now: now) }
+    logBrake()
+    judgeHosts(now: now)
     if let index = tombstones.due(now: now, applied: node.registry.lastIndex) {
-      node.propose(.reapTombstones(through: index), RequestContext()) { _ in }
+      node.propose(.reapTombstones(through: index), Self.asLeader) { _ in }
     }
   }
 
-  private func followState(now: UInt64) {
-    if checksChanged {
-      checksChanged = false
-      let checks = node.registry.agentChecks()
-      deadlines.follow(checks: checks, now: now)
-      let ids = Set(checks.map(\.id))
-      budget.keepOnly { ids.contains($0) }
-    }
-    if sessionsChanged {
-      sessionsChanged = false
-      deadlines.follow(sessions: node.registry.sessions(), now: now)
-    }
+  private func logBrake() {
+    guard deadlines.brakedUntil != loggedBrake else { return }
+    loggedBrake = deadlines.brakedUntil
+    guard loggedBrake != nil else { return }
+    node.logger.log(
+      .error, "checks",
+      "very many TTL checks run out at once: the others get more time, in case it is the network",
+      [("seconds", String(ExpiryBrake.pause / 1_000_000_000))])
   }
 
   // MARK: Deadlines
 
   private func act(on expired: LeaderDeadlines.Expired) {
-    let now = node.loop.now
     switch expired {
-    case .ttl(let checkID, let host):
+    case .ttl(let check):
       node.logger.log(
-        .info, "checks", "TTL of a check ran out", [("check", checkID), ("node", host)])
+        .info, "checks", "TTL of a check ran out", [("check", check.id), ("node", check.node)])
       let update = CheckUpdate(
-        checkID: checkID, fromHost: host, node: host, status: "critical",
+        checkID: check.id, fromHost: nil, node: check.node, status: "critical",
         output: LeaderDeadlines.expiredOutput)
-      propose(.checkUpdate(update), orRetry: .ttl(checkID: checkID, node: host), now: now)
+      propose(update, check) { [weak self] _ in self?.settle(.ttl(check)) }
     case .session(let id):
       node.logger.log(.info, "sessions", "a session ran out", [("session", id.description)])
       endingSessions.insert(id)
-      propose(.sessionDestroy(id), orRetry: .session(id), now: now)
-    case .deregister(let serviceID, let condition):
+      node.propose(.sessionDestroy(id), Self.asLeader) { [weak self, leadership] _ in
+        guard let self, leadership == self.leadership else { return }
+        endingSessions.remove(id)
+        settle(.session(id))
+      }
+    case .deregister(let check, let serviceID, let condition):
       node.logger.log(
         .info, "checks", "a service stayed critical for too long and is deregistered",
         [("service", serviceID), ("check", condition.checkID)])
-      node.propose(
-        .agentDeregister(serviceID: serviceID, onlyIf: condition), RequestContext()
-      ) { [weak self] _ in
-        // Still there and still critical: it gets its time again.
-        self?.checksChanged = true
+      let command = Command.agentDeregister(serviceID: serviceID, onlyIf: condition)
+      node.propose(command, Self.asLeader) { [weak self, leadership] _ in
+        guard let self, leadership == self.leadership else { return }
+        settle(.deregister(check))
       }
     }
   }
 
-  private func propose(_ command: Command, orRetry key: LeaderDeadlines.Key, now: UInt64) {
-    node.propose(command, RequestContext()) { [weak self] result in
-      guard let self, isLeading else { return }
-      if case .session(let id) = key { endingSessions.remove(id) }
-      if case .failure = result { deadlines.retry(key, at: node.loop.now + Self.retryNanoseconds) }
+  private func settle(_ key: LeaderDeadlines.Key) {
+    deadlines.settle(key, retryAt: node.loop.now + Self.retryNanoseconds)
+  }
+
+  /// Proposes a status as leader, and knows until it is applied that the registry is behind.
+  func propose(
+    _ update: CheckUpdate, _ key: LeaderDeadlines.CheckKey,
+    completion: @escaping (Result<Outcome, RequestFailure>) -> Void
+  ) {
+    proposed[key, default: 0] += 1
+    node.propose(.checkUpdate(update), Self.asLeader) { [weak self, leadership] result in
+      if let self, leadership == self.leadership, let count = proposed[key] {
+        proposed[key] = count > 1 ? count - 1 : nil
+      }
+      completion(result)
     }
   }
 
@@ -152,12 +217,17 @@ package final class Duties {
     let isFullLook = hostsChanged || ticks % Self.allHostsTicks == 0
     hostsChanged = false
     let names =
-      isFullLook
-      ? node.registry.nodes().filter(\.isHost).map(\.name) : members.map(\.name)
-    let hosts = names.compactMap { name -> (name: String, isPassing: Bool)? in
-      guard node.registry.node(named: name)?.isHost == true else { return nil }
+      isFullLook ? node.registry.nodes().filter(\.isHost).map(\.name) : members.map(\.name)
+    let hosts = names.compactMap { name -> HostWatch.Host? in
+      guard let record = node.registry.node(named: name), record.isHost else { return nil }
       let checks = node.registry.nodeLevelChecks(onNode: name)
-      return (name, checks.first { $0.id == HostDuty.healthCheckID }?.isPassing ?? false)
+      let isPassing = checks.first { $0.id == HostDuty.healthCheckID }?.isPassing ?? false
+      var host = HostWatch.Host(name: record.name, isPassing: isPassing)
+      if isFullLook, !isPassing {
+        host.services = node.registry.services(onNode: name).filter { $0.origin == .agent }
+          .map(\.id)
+      }
+      return host
     }
     for verdict in hostWatch.judge(members: members, hosts: hosts, now: now) { carryOut(verdict) }
   }
@@ -173,9 +243,10 @@ package final class Duties {
       .warning, "hosts",
       "no contact with a node for too long: its services and checks move to the others",
       [("node", host)])
-    node.propose(command, RequestContext()) { [weak self] _ in
-      self?.condemned.remove(host)
-      self?.hostsChanged = true
+    node.propose(command, Self.asLeader) { [weak self, leadership] _ in
+      guard let self, leadership == self.leadership else { return }
+      condemned.remove(host)
+      hostsChanged = true
     }
   }
 }

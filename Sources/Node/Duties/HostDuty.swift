@@ -13,15 +13,21 @@ final class HostDuty {
   private var ticks = 0
   private var wasRight = false
 
-  init(node: Node) { self.node = node }
+  /// What the configuration defines and is not registered yet, last first.
+  private var registrations: [Command]
+
+  init(node: Node, registrations: [Command]) {
+    self.node = node
+    self.registrations = registrations.reversed()
+  }
 
   func tick() {
     ticks += 1
-    guard !wasRight || ticks % Self.calmTicks == 0 else { return }
+    guard !wasRight || !registrations.isEmpty || ticks % Self.calmTicks == 0 else { return }
     guard node.phase == .running, !node.isRemoved, node.hasLeader, !isProposing else { return }
     let wanted = registration()
     wasRight = isRight(wanted)
-    guard !wasRight else { return }
+    guard !wasRight else { return registerNext() }
     isProposing = true
     // What looks wrong may only be old: look again at the present state before writing.
     node.readBarrier(RequestContext()) { [weak self] failure in
@@ -33,6 +39,24 @@ final class HostDuty {
       node.propose(.hostJoin(wanted), RequestContext()) { [weak self] _ in
         self?.isProposing = false
       }
+    }
+  }
+
+  /// The services and checks of the configuration, one after the other, each until it succeeds.
+  private func registerNext() {
+    guard let command = registrations.last else { return }
+    isProposing = true
+    node.propose(command, RequestContext()) { [weak self] result in
+      guard let self else { return }
+      isProposing = false
+      switch result {
+      case .failure: return
+      case .success(.refused(let refusal)):
+        node.logger.log(
+          .error, "agent", "a service or check of the configuration is refused: \(refusal.text)")
+      case .success: break
+      }
+      registrations.removeLast()
     }
   }
 
@@ -59,6 +83,7 @@ final class HostDuty {
     record.modifyIndex = 0
     let health = node.registry.nodeLevelChecks(onNode: wanted.node.name)
       .first { $0.id == Self.healthCheckID }
-    return record == wanted.node && health?.isPassing == true
+    let service = node.registry.service(onNode: wanted.node.name, id: "consul")
+    return record == wanted.node && health?.isPassing == true && service?.port == wanted.port
   }
 }

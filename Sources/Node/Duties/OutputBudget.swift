@@ -27,7 +27,7 @@ struct OutputBudget {
     return true
   }
 
-  mutating func keepOnly(_ isWanted: (String) -> Bool) {
-    buckets = buckets.filter { isWanted($0.key) }
-  }
+  mutating func forget(_ checkID: String) { buckets[checkID] = nil }
+
+  mutating func removeAll() { buckets.removeAll() }
 }

@@ -16,6 +16,9 @@ extension Duties {
 
   func installRenewals() {
     node.hooks.updateTTLCheck = { [unowned self] update, context, completion in
+      // Where a check of the node is meant, it is this node's.
+      var update = update
+      update.node = update.node ?? update.fromHost ?? node.configuration.nodeName
       send(Kind.ttlUpdate, Self.encode(update), context) { result in
         completion(result.flatMap { Self.decodeOutcome($0) })
       }
@@ -70,25 +73,24 @@ extension Duties {
     _ update: CheckUpdate, _ reply: @escaping (RequestAnswer) -> Void
   ) {
     confirm(reply) { [unowned self] in
-      let host = update.node ?? update.fromHost ?? ""
-      guard let check = node.registry.agentCheck(update.checkID, host: host),
+      guard let check = node.registry.agentCheck(update.checkID, host: update.node ?? ""),
         check.definition.ttl > 0
       else {
         let text = "CheckID \"\(update.checkID)\" does not have associated TTL"
         return reply(.failure(.refused(Refusal(status: 500, text: text))))
       }
       deadlines.renew(check, now: node.loop.now)
-      let changesStatus = check.status != update.status
+      let key = LeaderDeadlines.CheckKey(check)
+      // While another status of this check is on its way, the registry's is no measure.
       guard
-        changesStatus
-          || (check.output != update.output && budget.take(check.id, now: node.loop.now))
+        proposed[key] != nil || check.status != update.status
+          || (check.output != update.output && budget.take(key.id, now: node.loop.now))
       else { return reply(.success(Self.encode(.done))) }
+      // A check of a service is found by its id wherever the service moves meanwhile.
       let change = CheckUpdate(
-        checkID: check.id, fromHost: nil, node: check.node, status: update.status,
-        output: update.output)
-      node.propose(.checkUpdate(change), RequestContext()) { result in
-        reply(result.map { Self.encode($0) })
-      }
+        checkID: check.id, fromHost: nil, node: check.serviceID.isEmpty ? check.node : nil,
+        status: update.status, output: update.output)
+      propose(change, key) { reply($0.map { Self.encode($0) }) }
     }
   }
 
