@@ -1,4 +1,4 @@
-/* TCP sockets and addresses. */
+/* TCP and UDP sockets, addresses. */
 #include "croost.h"
 
 #include <arpa/inet.h>
@@ -127,6 +127,111 @@ int64_t croost_receive(int fd, void *bytes, size_t count) {
   ssize_t received;
   do received = recv(fd, bytes, count, MSG_DONTWAIT); while (received < 0 && errno == EINTR);
   return received < 0 ? -errno : received;
+}
+
+static int udp_socket(uint32_t ip_length) {
+  int family = ip_length == 4 ? AF_INET : AF_INET6;
+  return result(socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+}
+
+int croost_udp_bind(const struct croost_address *address) {
+  int fd = udp_socket(address->ip_length);
+  if (fd < 0) return fd;
+  int one = 1, failed;
+  if (address->ip_length == 4) {
+    failed = setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &one, sizeof one) < 0;
+  } else {
+    failed = setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one) < 0;
+    if (!failed) failed = setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &one, sizeof one) < 0;
+  }
+  struct sockaddr_storage system;
+  socklen_t length = to_system(address, &system);
+  if (!failed) failed = bind(fd, (struct sockaddr *)&system, length) < 0;
+  if (!failed) return fd;
+  int code = errno;
+  close(fd);
+  return -code;
+}
+
+int croost_udp_connect(const struct croost_address *address) {
+  int fd = udp_socket(address->ip_length);
+  if (fd < 0) return fd;
+  int code = croost_connect(fd, address);
+  if (code == 0) return fd;
+  close(fd);
+  return code;
+}
+
+int64_t croost_udp_receive(
+    int fd, void *bytes, size_t count, struct croost_address *remote, struct croost_address *local) {
+  struct sockaddr_storage system;
+  memset(&system, 0, sizeof system);
+  union {
+    struct cmsghdr header;
+    char room[CMSG_SPACE(sizeof(struct in_pktinfo)) + CMSG_SPACE(sizeof(struct in6_pktinfo))];
+  } control;
+  struct iovec piece = {.iov_base = bytes, .iov_len = count};
+  struct msghdr message = {
+      .msg_name = &system, .msg_namelen = sizeof system, .msg_iov = &piece, .msg_iovlen = 1,
+      .msg_control = &control, .msg_controllen = sizeof control};
+  ssize_t received;
+  do received = recvmsg(fd, &message, MSG_DONTWAIT); while (received < 0 && errno == EINTR);
+  if (received < 0) return -errno;
+  from_system(&system, remote);
+  memset(local, 0, sizeof *local);
+  for (struct cmsghdr *one = CMSG_FIRSTHDR(&message); one; one = CMSG_NXTHDR(&message, one)) {
+    if (one->cmsg_level == IPPROTO_IP && one->cmsg_type == IP_PKTINFO) {
+      struct in_pktinfo information;
+      memcpy(&information, CMSG_DATA(one), sizeof information);
+      local->ip_length = 4;
+      memcpy(local->ip, &information.ipi_spec_dst, 4);
+    } else if (one->cmsg_level == IPPROTO_IPV6 && one->cmsg_type == IPV6_PKTINFO) {
+      struct in6_pktinfo information;
+      memcpy(&information, CMSG_DATA(one), sizeof information);
+      local->ip_length = 16;
+      memcpy(local->ip, &information.ipi6_addr, 16);
+    }
+  }
+  return received;
+}
+
+int64_t croost_udp_send(
+    int fd, const void *bytes, size_t count, const struct croost_address *remote,
+    const struct croost_address *local) {
+  struct sockaddr_storage system;
+  socklen_t length = to_system(remote, &system);
+  union {
+    struct cmsghdr header;
+    char room[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+  } control;
+  memset(&control, 0, sizeof control);
+  struct iovec piece = {.iov_base = (void *)bytes, .iov_len = count};
+  struct msghdr message = {
+      .msg_name = &system, .msg_namelen = length, .msg_iov = &piece, .msg_iovlen = 1,
+      .msg_control = &control};
+  struct cmsghdr *header = &control.header;
+  if (local->ip_length == 4 && remote->ip_length == 4) {
+    struct in_pktinfo information = {0};
+    memcpy(&information.ipi_spec_dst, local->ip, 4);
+    message.msg_controllen = CMSG_SPACE(sizeof information);
+    header->cmsg_level = IPPROTO_IP;
+    header->cmsg_type = IP_PKTINFO;
+    header->cmsg_len = CMSG_LEN(sizeof information);
+    memcpy(CMSG_DATA(header), &information, sizeof information);
+  } else if (local->ip_length == 16 && remote->ip_length == 16) {
+    struct in6_pktinfo information = {0};
+    memcpy(&information.ipi6_addr, local->ip, 16);
+    message.msg_controllen = CMSG_SPACE(sizeof information);
+    header->cmsg_level = IPPROTO_IPV6;
+    header->cmsg_type = IPV6_PKTINFO;
+    header->cmsg_len = CMSG_LEN(sizeof information);
+    memcpy(CMSG_DATA(header), &information, sizeof information);
+  } else {
+    message.msg_control = NULL;
+  }
+  ssize_t sent;
+  do sent = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT); while (sent < 0 && errno == EINTR);
+  return sent < 0 ? -errno : sent;
 }
 
 int croost_resolve(const char *host, struct croost_address *addresses, int count) {

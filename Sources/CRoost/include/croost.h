@@ -47,7 +47,7 @@ int croost_set_nonblocking(int fd);
 /* Opens /dev/null: a descriptor to keep in reserve. */
 int croost_spare_descriptor(void);
 
-/* ---- net.c: TCP ---- */
+/* ---- net.c: TCP, UDP ---- */
 
 struct croost_address {
   uint8_t ip[16];
@@ -63,6 +63,17 @@ int croost_listen(const struct croost_address *address, int backlog);
 /* A non-blocking socket and who is at its other end. */
 int croost_accept(int fd, struct croost_address *remote);
 int croost_local_address(int fd, struct croost_address *address);
+/* A bound UDP socket that tells where a datagram was sent to. */
+int croost_udp_bind(const struct croost_address *address);
+/* A UDP socket that only hears `address`; the kernel chooses an unpredictable local port. */
+int croost_udp_connect(const struct croost_address *address);
+/* One datagram: its size (at most `count`), its sender, and the local address it was sent to. */
+int64_t croost_udp_receive(
+    int fd, void *bytes, size_t count, struct croost_address *remote, struct croost_address *local);
+/* Sends from `local`, the address that the question was sent to (RFC 2181 4.1). */
+int64_t croost_udp_send(
+    int fd, const void *bytes, size_t count, const struct croost_address *remote,
+    const struct croost_address *local);
 int croost_set_no_delay(int fd);
 /* Makes close() reset the connection instead of lingering. */
 int croost_set_reset_on_close(int fd);
