@@ -38,6 +38,7 @@ let package = Package(
     module("Registry", ["Basics", "Wire"]),
     module("EventLoop", ["Basics", "CRoost"]),
     module("HTTP", ["Basics", "CRoost", "EventLoop"]),
+    module("DNS", ["Basics", "CRoost", "EventLoop"]),
     module("Peer", ["Basics", "Wire", "Raft", "EventLoop"]),
     module("Checks", ["Basics", "CRoost", "EventLoop", "HTTP"]),
     module(
@@ -49,7 +50,8 @@ let package = Package(
     .executableTarget(
       name: "roost",
       dependencies: [
-        "Basics", "CRoost", "EventLoop", "HTTP", "Node", "ConsulAPI", "RoostClient", "Simulation",
+        "Basics", "CRoost", "EventLoop", "HTTP", "DNS", "Registry", "Node", "ConsulAPI",
+        "RoostClient", "Simulation",
       ],
       swiftSettings: strict),
     module("Simulation", ["Basics", "Raft", "Storage", "Registry", "Wire"]),
@@ -61,6 +63,7 @@ let package = Package(
     tests("RegistryTests", ["Registry", "Wire", "Basics"]),
     tests("EventLoopTests", ["EventLoop", "Basics", "CRoost"]),
     tests("HTTPTests", ["HTTP", "EventLoop", "Basics"]),
+    tests("DNSTests", ["DNS", "EventLoop", "Basics", "CRoost"]),
     tests("PeerTests", ["Peer", "Wire", "Raft", "EventLoop", "Basics"]),
     tests("ChecksTests", ["Checks", "HTTP", "EventLoop", "Basics"]),
     tests(

@@ -16,7 +16,9 @@ extension NodeConfiguration {
   package static var flagPaths: [String] { fields.map(\.path) }
 
   /// Every key there is. A key that is not here is reported as unknown.
-  static let fields: [ConfigurationField] = [
+  static let fields = ownFields + dnsFields
+
+  private static let ownFields: [ConfigurationField] = [
     text("node_name") { $0.nodeName = $1 },
     text("cluster") { $0.cluster = $1 },
     text("datacenter") { $0.datacenter = $1 },
@@ -50,7 +52,7 @@ extension NodeConfiguration {
     flag("insecure_allow_remote") { $0.insecureAllowRemote = $1 },
   ]
 
-  private static func text(
+  static func text(
     _ path: String, _ set: @escaping @Sendable (inout NodeConfiguration, String) -> Void
   ) -> ConfigurationField {
     ConfigurationField(path: path) { value, configuration in
@@ -61,7 +63,7 @@ extension NodeConfiguration {
     }
   }
 
-  private static func integer(
+  static func integer(
     _ path: String, _ range: ClosedRange<Int>,
     _ set: @escaping @Sendable (inout NodeConfiguration, Int) -> Void
   ) -> ConfigurationField {
@@ -77,7 +79,7 @@ extension NodeConfiguration {
     }
   }
 
-  private static func flag(
+  static func flag(
     _ path: String, _ set: @escaping @Sendable (inout NodeConfiguration, Bool) -> Void
   ) -> ConfigurationField {
     ConfigurationField(path: path) { value, configuration in
@@ -135,20 +137,26 @@ extension NodeConfiguration {
   private static func setJoin(
     _ value: JSONValue, _ configuration: inout NodeConfiguration
   ) -> String? {
+    guard let addresses = list(value) else { return expected(#"a list of "host:port""#, value) }
+    configuration.join = addresses
+    return nil
+  }
+
+  /// A list of texts, or one text with commas, as it stands on the command line.
+  static func list(_ value: JSONValue) -> [String]? {
     switch value {
     case .string(let one):
-      configuration.join = one.split(separator: ",").map(String.init)
+      return one.split(separator: ",").map(String.init)
     case .array(let elements):
-      var addresses: [String] = []
+      var texts: [String] = []
       for element in elements {
-        guard case .string(let text) = element else { return expected("a list of texts", value) }
-        addresses.append(text)
+        guard case .string(let text) = element else { return nil }
+        texts.append(text)
       }
-      configuration.join = addresses
+      return texts
     default:
-      return expected(#"a list of "host:port""#, value)
+      return nil
     }
-    return nil
   }
 
   private static func setNodeMeta(
@@ -179,7 +187,7 @@ extension NodeConfiguration {
     return nil
   }
 
-  private static func expected(_ what: String, _ value: JSONValue) -> String {
+  static func expected(_ what: String, _ value: JSONValue) -> String {
     let found =
       switch value {
       case .null: "null"

@@ -146,6 +146,10 @@ extension NodeConfiguration {
       "raft.election_timeout_ms",
       "must be at least three times raft.heartbeat_ms (\(c.raft.heartbeatMilliseconds))")
     require(c.ports.https == -1, "ports.https", "HTTPS is not available yet; leave it at -1")
+    require(isDomain(c.domain), "domain", #""\(c.domain)" is not a domain name"#)
+    require(
+      c.alternativeDomain.map(isDomain) ?? true, "alt_domain",
+      #""\(c.alternativeDomain ?? "")" is not a domain name"#)
     checkMembers(c, &problems)
     return problems.isEmpty ? .valid(configuration) : .invalid(problems)
   }
@@ -195,6 +199,16 @@ extension NodeConfiguration {
   private static func isLoopback(_ address: SocketAddress) -> Bool {
     address.ip.count == 4
       ? address.ip[0] == 127 : address.ip == [UInt8](repeating: 0, count: 15) + [1]
+  }
+
+  /// Labels of letters, digits, "-" and "_"; a dot may end them.
+  private static func isDomain(_ text: String) -> Bool {
+    let whole = text.hasSuffix(".") ? text.dropLast() : text[...]
+    // Room for the names in it: an instance may need 128 bytes in front.
+    guard isLabel(String(whole)), whole.utf8.count <= 100 else { return false }
+    return whole.split(separator: ".", omittingEmptySubsequences: false).allSatisfy { label in
+      (1...63).contains(label.utf8.count)
+    }
   }
 
   private static func isLabel(_ text: String) -> Bool {

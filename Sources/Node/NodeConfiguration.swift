@@ -1,3 +1,4 @@
+package import EventLoop
 package import HTTP
 
 /// Everything a node can be told, with Consul's key names where the meaning is the same.
@@ -34,6 +35,28 @@ package struct NodeConfiguration: Equatable, Sendable {
     package var electionPriority = 1
     package init() {}
   }
+  package struct DNSSettings: Equatable, Sendable {
+    package struct ServiceTTL: Equatable, Sendable {
+      /// A service name, "*" or "prefix*".
+      package var service: String
+      package var seconds: UInt32
+    }
+    /// In seconds; 0 keeps resolvers from caching, so that they see a change at once.
+    package var nodeTTL: UInt32 = 0
+    package var serviceTTL: [ServiceTTL] = []
+    /// Leaves out instances with a warning.
+    package var isOnlyPassing = false
+    /// Addresses in a UDP answer to a client without EDNS0; at most 8.
+    package var udpAnswerLimit = 3
+    /// Tells clients of UDP that there is more; many then ask again over TCP.
+    package var isTruncationEnabled = false
+    /// A node that heard no leader for longer answers SERVFAIL. 10 years: it goes on answering.
+    package var staleMillisecondsMax: UInt64 = 87_600 * 3_600_000
+    /// Off: every answer waits for a round to the majority, and there is none without a leader.
+    package var isStaleAllowed = true
+    package var recursorTimeoutMilliseconds: UInt64 = 2000
+    package init() {}
+  }
   package enum LogLevel: String, Equatable, Sendable, CaseIterable {
     case error, warning, info, debug
   }
@@ -58,6 +81,13 @@ package struct NodeConfiguration: Equatable, Sendable {
   /// Peer addresses of live members to ask for admission.
   package var join: [String] = []
   package var raft = RaftSettings()
+  package var dns = DNSSettings()
+  /// The domain that DNS answers for.
+  package var domain = "consul"
+  /// A second one, answered alike.
+  package var alternativeDomain: String?
+  /// Servers to ask about other names; none: they are refused.
+  package var recursors: [SocketAddress] = []
   package var logLevel = LogLevel.info
   package var logJSON = false
   package var nodeMeta: [String: String] = [:]

@@ -1,5 +1,6 @@
 internal import CRoost
 internal import ConsulAPI
+internal import DNS
 internal import EventLoop
 internal import Glibc
 internal import HTTP
@@ -19,6 +20,7 @@ final class AgentProcess {
   private let duties: Duties
   private let api: ConsulAPI<Node>
   private var server: HTTPServer?
+  private var dns: DNSServer?
   private var signals: SignalSource?
   private var status: Int32 = 0
   private var isStopping = false
@@ -65,6 +67,7 @@ final class AgentProcess {
             + "Stop it, or give this node another port (ports.http, flag --ports.http)")
       }
     }
+    dns = try AgentDNS.start(node)
     relay.handle = { [unowned self] in stop() }
     node.onFatal = { [unowned self] message in
       node.logger.log(.error, "node", message)
@@ -80,6 +83,7 @@ final class AgentProcess {
       [
         ("node", configuration.nodeName), ("cluster", configuration.cluster),
         ("http", server?.localAddress.description ?? "off"),
+        ("dns", dns?.localAddress.description ?? "off"),
         ("peer", "\(configuration.bindAddress):\(configuration.ports.peer)"),
         ("data", configuration.dataDirectory ?? "in memory"),
       ])
@@ -99,6 +103,7 @@ final class AgentProcess {
     isStopping = true
     node.logger.log(.info, "agent", "stops: hands over, answers what is under way, flushes")
     duties.stop()
+    dns?.close()
     pendingStops = server == nil ? 1 : 2
     node.stop { [unowned self] in oneStopped() }
     server?.drain(graceNanoseconds: Self.drainNanoseconds) { [unowned self] in oneStopped() }

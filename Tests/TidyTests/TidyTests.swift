@@ -34,7 +34,9 @@ struct TidyTests {
     }
   }
 
-  @Test(arguments: ["Raft", "Wire", "Registry", "Storage", "EventLoop", "HTTP", "Peer", "Checks"])
+  @Test(arguments: [
+    "Raft", "Wire", "Registry", "Storage", "EventLoop", "HTTP", "DNS", "Peer", "Checks",
+  ])
   func noFoundation(_ target: String) throws {
     for file in try Self.files("Sources/" + target) {
       for (number, line) in file.lines.enumerated() where line.contains("import Foundation") {
