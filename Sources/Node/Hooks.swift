@@ -15,6 +15,9 @@ package struct NodeHooks {
   package var coarseTick: [() -> Void] = []
   /// A committed configuration that is not joint took effect here.
   package var membershipChanged: [(_ configuration: Configuration) -> Void] = []
+  /// Before a command that needs this node's entry in the catalog is proposed: puts it right
+  /// first, so that a client of a node that has just started is not refused.
+  package var beforeHostCommand: (() -> Void)?
   /// When set, `Node.updateTTLCheck` and `renewSession` go here instead of proposing directly.
   package var updateTTLCheck: ((CheckUpdate, RequestContext, @escaping OutcomeCompletion) -> Void)?
   package var renewSession:

@@ -211,6 +211,7 @@ extension Node {
     completion: @escaping (Result<Outcome, RequestFailure>) -> Void
   ) {
     guard !isStopped else { return replyLater(.outcome(completion, .failure(.stopping))) }
+    if command.needsHost { hooks.beforeHostCommand?() }
     guard proposals.hasRoom else {
       metrics.increment(counters.overloaded)
       let failure = RequestFailure.overloaded("too many writes are under way on this node")
@@ -321,4 +322,14 @@ extension Node {
 
   /// Far above any commit that makes progress, far below the request timeout.
   private static var resendNanoseconds: UInt64 { 1_000_000_000 }
+}
+
+extension Command {
+  /// It is refused as long as this node is not in the catalog.
+  fileprivate var needsHost: Bool {
+    switch self {
+    case .agentRegister, .agentCheckRegister, .maintenance, .sessionCreate: true
+    default: false
+    }
+  }
 }

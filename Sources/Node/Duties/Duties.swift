@@ -62,6 +62,7 @@ package final class Duties {
     node.hooks.registryChanged.append { [unowned self] in registryChanged($0) }
     node.hooks.membershipChanged.append { [unowned self] _ in hostsChanged = true }
     node.hooks.coarseTick.append { [unowned self] in tick() }
+    node.hooks.beforeHostCommand = { [unowned self] in hostDuty.joinNow() }
     installRenewals()
   }
 

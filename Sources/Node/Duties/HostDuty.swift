@@ -60,6 +60,15 @@ final class HostDuty {
     }
   }
 
+  /// Proposes the entry at once where it is missing or wrong; a command proposed next comes after it.
+  /// Both wait for a leader if there is none yet.
+  func joinNow() {
+    guard !node.isRemoved else { return }
+    let wanted = registration()
+    guard !isRight(wanted) else { return }
+    node.propose(.hostJoin(wanted), RequestContext()) { _ in }
+  }
+
   private func registration() -> HostRegistration {
     let configuration = node.configuration
     let address = configuration.advertisedPeerHost

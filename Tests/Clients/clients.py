@@ -1,0 +1,287 @@
+#!/usr/bin/env python3
+"""Runs programs that were written for Consul against a Roost cluster, unchanged.
+
+usage: clients.py ROOST_BINARY [NAME...]
+
+Each test needs a program or a Python package; one that is not there is skipped, and said so
+loudly. The last line counts: `N passed, N failed, N skipped`.
+"""
+import http.server
+import importlib.util
+import json
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+
+from harness import Cluster, Program, free_ports, wait_for
+
+
+class Skip(Exception):
+    pass
+
+
+def need_program(*names):
+    for name in names:
+        path = shutil.which(name)
+        if path:
+            return path
+    raise Skip(f"{' or '.join(names)} is not installed")
+
+
+def backend(text):
+    """A web server of this process that answers with `text`; returns its port."""
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server.server_address[1]
+
+
+def get(url, headers=None):
+    request = urllib.request.Request(url, headers=headers or {})
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        return answer.read().decode()
+
+
+def test_python_consul(cluster):
+    """KV, health, sessions, locks and blocking watches of the Python clients."""
+    if importlib.util.find_spec("consul") is None:
+        raise Skip("no Python package gives `consul` (python3-consul, py-consul)")
+    import consul
+    one, other = [consul.Consul(port=n["http"]) for n in cluster.nodes[:2]]
+    assert one.kv.put("py/a", "1")
+    index, entry = other.kv.get("py/a")
+    assert entry["Value"] == b"1"
+    assert one.kv.put("py/a", "2", cas=entry["ModifyIndex"])
+    assert not one.kv.put("py/a", "3", cas=entry["ModifyIndex"])
+    session = one.session.create(name="holder", ttl=10, lock_delay=1)
+    rival = other.session.create(name="rival", ttl=10, lock_delay=1)
+    assert one.kv.put("py/lock", "me", acquire=session)
+    assert not other.kv.put("py/lock", "you", acquire=rival)
+    one.session.renew(session)
+    assert one.kv.put("py/lock", "me", release=session)
+    assert other.kv.put("py/lock", "you", acquire=rival)
+    other.session.destroy(rival)
+    one.agent.service.register(
+        "pysvc", service_id="pysvc-1", port=99, check=consul.Check.ttl("10s"))
+    one.agent.check.ttl_pass("service:pysvc-1", "fine")
+    assert len(other.health.service("pysvc", passing=True)[1]) == 1
+    index, _ = one.kv.get("py/watched")
+    threading.Timer(0.4, lambda: other.kv.put("py/watched", "x")).start()
+    begin = time.time()
+    _, entry = one.kv.get("py/watched", index=index, wait="10s")
+    assert entry["Value"] == b"x" and time.time() - begin < 5
+    one.agent.service.deregister("pysvc-1")
+    assert other.health.service("pysvc")[1] == []
+
+
+def test_victoria_metrics(cluster):
+    """consul_sd_configs pointed at a follower finds services and follows changes."""
+    program = need_program("victoria-metrics")
+    follower = cluster.follower()
+    port = free_ports(1)[0]
+    settings = os.path.join(cluster.folder, "vm.yml")
+    with open(settings, "w") as file:
+        file.write(
+            "scrape_configs:\n- job_name: roost\n  scrape_interval: 1s\n  consul_sd_configs:\n"
+            f"  - server: 127.0.0.1:{follower['http']}\n    services: [scraped]\n")
+
+    def targets():
+        answer = json.loads(get(f"http://127.0.0.1:{port}/api/v1/targets"))
+        return sorted(t["labels"]["instance"] for t in answer["data"]["activeTargets"])
+
+    cluster.register(
+        cluster.nodes[0], Name="scraped", ID="s1", Address="127.0.0.1", Port=backend("up 1\n"))
+    with Program(
+            [program, f"-promscrape.config={settings}", "-promscrape.consulSDCheckInterval=1s",
+             f"-storageDataPath={cluster.folder}/vm", f"-httpListenAddr=127.0.0.1:{port}"],
+            cluster.folder + "/vm.log"):
+        wait_for("the first target", lambda: len(targets()) == 1)
+        cluster.register(
+            cluster.nodes[1], Name="scraped", ID="s2", Address="127.0.0.1", Port=backend("up 1\n"))
+        wait_for("the second target", lambda: len(targets()) == 2)
+        cluster.call(cluster.nodes[2], "PUT", "/v1/agent/service/deregister/s1")
+        wait_for("one target to go", lambda: len(targets()) == 1)
+
+
+def test_traefik(cluster):
+    """Routes by its Consul catalog and KV providers."""
+    program = need_program("traefik")
+    port = free_ports(1)[0]
+    settings = os.path.join(cluster.folder, "traefik.yml")
+    with open(settings, "w") as file:
+        file.write(
+            f"entryPoints:\n  web:\n    address: 127.0.0.1:{port}\nproviders:\n  consulCatalog:\n"
+            f"    endpoint:\n      address: 127.0.0.1:{cluster.follower()['http']}\n"
+            "      scheme: http\n    refreshInterval: 1s\n  consul:\n"
+            f"    endpoints: ['127.0.0.1:{cluster.nodes[0]['http']}']\n    rootKey: traefik\n")
+    cluster.register(
+        cluster.nodes[0], Name="web", ID="web1", Address="127.0.0.1", Port=backend("catalog"),
+        Tags=["traefik.enable=true", "traefik.http.routers.web.rule=Host(`cat.test`)"])
+    keys = {
+        "http/routers/kv/rule": "Host(`kv.test`)", "http/routers/kv/service": "kv",
+        "http/services/kv/loadBalancer/servers/0/url": f"http://127.0.0.1:{backend('store')}"}
+    for key, value in keys.items():
+        cluster.call(cluster.nodes[1], "PUT", "/v1/kv/traefik/" + key, value.encode())
+
+    def ask(host):
+        return get(f"http://127.0.0.1:{port}/", {"Host": host})
+
+    with Program([program, f"--configFile={settings}"], cluster.folder + "/traefik.log"):
+        wait_for("the catalog's route", lambda: ask("cat.test") == "catalog")
+        wait_for("the store's route", lambda: ask("kv.test") == "store")
+        cluster.call(
+            cluster.nodes[2], "PUT", "/v1/kv/traefik/http/routers/kv/rule", b"Host(`new.test`)")
+        wait_for("the changed route", lambda: ask("new.test") == "store")
+
+
+def test_haproxy(cluster):
+    """A server-template on SRV records follows scale up and down."""
+    program = need_program("haproxy", "/usr/sbin/haproxy")
+    probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    probe.settimeout(1)
+    question = b"\x00\x01\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x06consul\x00\x00\x06\x00\x01"
+    probe.sendto(question, ("127.0.0.1", cluster.nodes[1]["dns"]))
+    try:
+        probe.recv(512)
+    except OSError:
+        raise AssertionError("the node does not answer DNS")
+    port = free_ports(1)[0]
+    settings = os.path.join(cluster.folder, "haproxy.cfg")
+    with open(settings, "w") as file:
+        file.write(
+            "defaults\n  mode http\n  timeout connect 2s\n  timeout client 5s\n  timeout server 5s\n"
+            f"resolvers roost\n  nameserver n 127.0.0.1:{cluster.nodes[1]['dns']}\n"
+            "  accepted_payload_size 8192\n  hold valid 1s\n  hold obsolete 1s\n"
+            "  timeout resolve 1s\n"
+            f"frontend f\n  bind 127.0.0.1:{port}\n  default_backend b\n"
+            "backend b\n  balance roundrobin\n  server-template w 5 _ha._tcp.service.consul "
+            "resolvers roost resolve-prefer ipv4 init-addr none check inter 500ms\n")
+
+    def seen():
+        return {get(f"http://127.0.0.1:{port}/") for _ in range(12)}
+
+    for name in ("a", "b"):
+        cluster.register(
+            cluster.nodes[0], Name="ha", ID=name, Address="127.0.0.1", Port=backend(name))
+    with Program([program, "-f", settings, "-db"], cluster.folder + "/haproxy.log"):
+        wait_for("both servers", lambda: seen() == {"a", "b"})
+        cluster.register(
+            cluster.nodes[2], Name="ha", ID="c", Address="127.0.0.1", Port=backend("c"))
+        wait_for("the third server", lambda: seen() == {"a", "b", "c"})
+        cluster.call(cluster.nodes[1], "PUT", "/v1/agent/service/deregister/a")
+        wait_for("the first to go", lambda: seen() == {"b", "c"})
+
+
+def test_patroni(cluster):
+    """A two-node PostgreSQL: switchover, and a kill of Roost's leader that nobody notices."""
+    program = need_program("patroni")
+    control = need_program("patronictl")
+    versions = [f"/usr/lib/postgresql/{v}/bin" for v in sorted(
+        os.listdir("/usr/lib/postgresql") if os.path.isdir("/usr/lib/postgresql") else [])]
+    if not versions:
+        raise Skip("postgresql is not installed")
+    if os.getuid() != 0 or not any(u.pw_name == "postgres" for u in pwd.getpwall()):
+        raise Skip("needs root to run PostgreSQL as its own user")
+    leader = cluster.leader()
+    folder = os.path.join(cluster.folder, "patroni")
+    os.mkdir(folder)
+    shutil.chown(folder, "postgres")
+    database, rest = free_ports(2), free_ports(2)
+    survivors = [n for n in cluster.nodes if n is not leader]
+    for i in range(2):
+        with open(f"{folder}/pg{i}.yml", "w") as file:
+            json.dump({
+                "scope": "demo", "name": f"pg{i}",
+                "restapi": {"listen": f"127.0.0.1:{rest[i]}",
+                            "connect_address": f"127.0.0.1:{rest[i]}"},
+                "consul": {"host": f"127.0.0.1:{survivors[i]['http']}", "register_service": True},
+                "bootstrap": {
+                    "dcs": {"ttl": 20, "loop_wait": 2, "retry_timeout": 6},
+                    "initdb": [{"encoding": "UTF8"}],
+                    "pg_hba": ["host replication rep 127.0.0.1/32 md5",
+                               "host all all 127.0.0.1/32 md5"]},
+                "postgresql": {
+                    "listen": f"127.0.0.1:{database[i]}",
+                    "connect_address": f"127.0.0.1:{database[i]}",
+                    "data_dir": f"{folder}/data{i}", "bin_dir": versions[-1],
+                    "pgpass": f"{folder}/pgpass{i}",
+                    "authentication": {
+                        "replication": {"username": "rep", "password": "rep"},
+                        "superuser": {"username": "postgres", "password": "pw"}},
+                    "parameters": {"unix_socket_directories": folder}}}, file)
+
+    def roles():
+        answer = subprocess.run(
+            [control, "-c", f"{folder}/pg0.yml", "list", "-f", "json"], capture_output=True,
+            timeout=20, check=True)
+        return {m["Member"]: (m["Role"], m["State"]) for m in json.loads(answer.stdout)}
+
+    def leads(name, other):
+        now = roles()
+        return now.get(name) == ("Leader", "running") and now.get(other, ("",))[0] == "Replica" \
+            and now[other][1] in ("running", "streaming")
+
+    def start(i):
+        return Program(
+            [program, f"{folder}/pg{i}.yml"], f"{cluster.folder}/pg{i}.log", user="postgres",
+            cwd=folder)
+
+    with start(0):
+        wait_for("PostgreSQL to lead", lambda: roles()["pg0"] == ("Leader", "running"), 60)
+        with start(1):
+            wait_for("the replica", lambda: leads("pg0", "pg1"), 60)
+            subprocess.run(
+                [control, "-c", f"{folder}/pg0.yml", "switchover", "demo", "--master", "pg0",
+                 "--candidate", "pg1", "--force"], check=True, timeout=60, capture_output=True)
+            wait_for("the switchover", lambda: leads("pg1", "pg0"), 60)
+            cluster.kill(leader)
+            for _ in range(12):
+                time.sleep(1)
+                assert roles()["pg1"] == ("Leader", "running"), roles()
+    cluster.start(leader)
+
+
+TESTS = [test_python_consul, test_victoria_metrics, test_traefik, test_haproxy, test_patroni]
+
+
+def main():
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    binary, names = os.path.abspath(sys.argv[1]), sys.argv[2:]
+    counts = {"passed": 0, "failed": 0, "skipped": 0}
+    for test in TESTS:
+        name = test.__name__.removeprefix("test_")
+        if names and name not in names:
+            continue
+        cluster = Cluster(binary)
+        begin = time.time()
+        try:
+            test(cluster)
+            result, note = "passed", f"{time.time() - begin:.1f} s"
+        except Skip as reason:
+            result, note = "skipped", f"SKIPPED, NOT TESTED: {reason}"
+        except Exception as error:
+            result, note = "failed", f"{type(error).__name__}: {error}"
+        counts[result] += 1
+        print(f"{result:8} {name}: {note}", flush=True)
+        cluster.close()
+    print(", ".join(f"{count} {result}" for result, count in counts.items()))
+    sys.exit(1 if counts["failed"] else 0)
+
+
+if __name__ == "__main__":
+    main()
