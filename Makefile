@@ -6,10 +6,10 @@ CONFIGS ?= cluster-configs/local
 ROOST = .build/release/roost
 SOURCES = Package.swift Sources Tests
 
-.PHONY: help build release run test sim clients lint format bench docs check clean
+.PHONY: help build release run test sim clients lint format bench bench-compare bench-failover bench-footprint docs check clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
 build: ## debug build of everything, tests included
 	swift build --build-tests
@@ -31,10 +31,19 @@ sim: release ## SEED=n replays one run, RUNS=n draws fresh ones
 clients: release ## run programs written for Consul against a cluster; says what is not installed
 	python3 Tests/Clients/clients.py $(ROOST)
 
-bench: release ## load the cluster that `make run` started
-	$(ROOST) bench put
-	$(ROOST) bench get
-	$(ROOST) bench get --stale
+bench: release ## the standard table: three nodes on free ports, in a temporary folder
+	$(ROOST) bench table
+
+bench-compare: release ## the same work beside etcd, nginx and Consul, as far as they are installed
+	$(ROOST) bench compare
+
+bench-failover: release ## leader killed, leader frozen: gaps between acknowledged writes
+	$(ROOST) bench failover --rounds 50
+	$(ROOST) bench failover --rounds 50 --freeze
+
+bench-footprint: release ## memory, idle cost, cold start, restart, ten thousand watchers
+	$(ROOST) bench footprint
+	$(ROOST) bench watch
 
 lint: ## formatting as .swift-format says
 	swift format lint --strict --recursive $(SOURCES)

@@ -1,6 +1,6 @@
 package import EventLoop
 package import HTTP
-import Node
+package import Node
 import Raft
 import Registry
 
@@ -292,5 +292,23 @@ package final class ConsulAPI<B: Backend> {
     case .body(let body): return Answer(contentType: Answer.jsonType, body: body)
     case .transaction(let isPretty): return transactionAnswer(outcome, isPretty: isPretty)
     }
+  }
+}
+
+extension ConsulAPI where B == Node {
+  /// The API of a real node. Made here, in this module, so that all of it is compiled for `Node`:
+  /// from elsewhere the generic form would be used, which looks up its types for every request.
+  package static func make(node: Node) -> ConsulAPI<Node> {
+    let api = ConsulAPI<Node>(node: node)
+    let discovery = api.site.discovery
+    node.hooks.registryChanged.append { changes in
+      if changes.everything { discovery.removeAll() }
+    }
+    return api
+  }
+
+  /// As `start`, compiled for `Node`.
+  package func serve(address: SocketAddress, loop: EventLoop) throws(SystemError) -> HTTPServer {
+    try start(address: address, loop: loop)
   }
 }

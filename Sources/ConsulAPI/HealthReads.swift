@@ -58,6 +58,11 @@ enum Health {
   ) throws(Refusal) -> Answer {
     let name = read.text
     let isPassingOnly = try isPassingOnly(read.query)
+    let index = registry.serviceIndex(name)
+    let key = DiscoveryCache.key(read, isPassingOnly: isPassingOnly)
+    if let key, let body = site.discovery.body(key, index: index) {
+      return finished(Answer(contentType: Answer.jsonType, body: body), name, index, read)
+    }
     var instances: [ServiceHealthView] = []
     for instance in Catalog.selectedInstances(of: name, read, registry) {
       let view = ServiceHealthView(
@@ -85,8 +90,15 @@ enum Health {
       writer.endObject()
     }
     writer.endArray()
-    var answer = Answer.json(writer)
-      .depending(on: .service(foldedName(name)), index: registry.serviceIndex(name))
+    let answer = Answer.json(writer)
+    if let key { site.discovery.keep(key, index: index, body: answer.body) }
+    return finished(answer, name, index, read)
+  }
+
+  private static func finished(
+    _ found: Answer, _ name: String, _ index: UInt64, _ read: Read
+  ) -> Answer {
+    var answer = found.depending(on: .service(foldedName(name)), index: index)
     answer.deniesLeader = read.options.index > 0
     return answer
   }

@@ -62,6 +62,7 @@ struct Read {
 struct Site {
   let datacenter: String
   let nodeName: String
+  let discovery = DiscoveryCache()
 }
 
 /// One request on its way to an answer that does not come from `Read`.

@@ -2,8 +2,15 @@
 package enum Base64 {
   /// Appends the encoded form to `output`.
   package static func encode(_ data: ArraySlice<UInt8>, into output: inout [UInt8]) {
-    var index = data.startIndex
-    while data.endIndex - index >= 3 {
+    // Room is made once: no symbol costs a check of the array's capacity.
+    output.append(addingCapacity: (data.count + 2) / 3 * 4) { target in
+      encode(data.span, into: &target)
+    }
+  }
+
+  private static func encode(_ data: Span<UInt8>, into output: inout OutputSpan<UInt8>) {
+    var index = 0
+    while data.count - index >= 3 {
       let group = UInt32(data[index]) << 16 | UInt32(data[index + 1]) << 8 | UInt32(data[index + 2])
       output.append(symbol(group >> 18))
       output.append(symbol(group >> 12))
@@ -11,7 +18,7 @@ package enum Base64 {
       output.append(symbol(group))
       index += 3
     }
-    let left = data.endIndex - index
+    let left = data.count - index
     guard left > 0 else { return }
     let group = UInt32(data[index]) << 16 | (left == 2 ? UInt32(data[index + 1]) << 8 : 0)
     output.append(symbol(group >> 18))

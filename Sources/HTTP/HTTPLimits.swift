@@ -5,8 +5,10 @@ package struct HTTPLimits: Sendable {
   /// Bodies above this are refused with 413 and the connection is closed; a handler may have a
   /// smaller limit of its own (`bodyLimit`).
   package var bodyBytesMax = 64 << 20
-  package var connectionsMax = 8192
-  package var connectionsPerClientMax = 4096
+  /// An idle connection, a long poll included, holds less than 4 KB of this process.
+  package var connectionsMax = 32_768
+  /// A gateway or one big host may hold a long poll for each of ten thousand names.
+  package var connectionsPerClientMax = 16_384
   /// Requests of one connection that may wait for answers at a time.
   package var pipelineMax = 128
   /// No further request of a connection is parsed while it owes its client so many bytes.

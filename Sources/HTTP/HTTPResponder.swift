@@ -5,7 +5,25 @@
 package final class HTTPResponder {
   private enum Sink {
     case connection(HTTPConnection, sequence: UInt64)
-    case closure((HTTPResponse) -> Void)
+    case closure(Handmade)
+  }
+
+  /// A responder made by hand: where the answer goes, what `begin` and `write` have built up, the
+  /// closures, and whether the client went away. Apart, since each request pays for a responder.
+  private final class Handmade {
+    let answer: (HTTPResponse) -> Void
+    var streamed = HTTPResponse(status: 200)
+    var onClose: (() -> Void)?
+    var onDrain: (() -> Void)?
+    var isDisconnected = false
+
+    init(_ answer: @escaping (HTTPResponse) -> Void) { self.answer = answer }
+
+    func finish(_ response: HTTPResponse) {
+      onClose = nil
+      onDrain = nil
+      if !isDisconnected { answer(response) }
+    }
   }
 
   private enum Stage {
@@ -14,11 +32,6 @@ package final class HTTPResponder {
 
   private let sink: Sink
   private var stage = Stage.waiting
-  /// Of a responder made by hand: the answer that `begin` and `write` build up, the closures, and
-  /// whether the client went away.
-  private var streamed = HTTPResponse(status: 200)
-  private var handlers: (onClose: (() -> Void)?, onDrain: (() -> Void)?)
-  private var isDisconnected = false
 
   init(connection: HTTPConnection, sequence: UInt64) {
     sink = .connection(connection, sequence: sequence)
@@ -26,7 +39,9 @@ package final class HTTPResponder {
 
   /// A responder made by hand, for tests of handlers without a socket: `answer` gets the response,
   /// a streamed one when it has ended.
-  package init(answer: @escaping (HTTPResponse) -> Void) { sink = .closure(answer) }
+  package init(answer: @escaping (HTTPResponse) -> Void) {
+    sink = .closure(Handmade(answer))
+  }
 
   deinit {
     guard stage != .finished else { return }
@@ -39,8 +54,8 @@ package final class HTTPResponder {
       } else {
         connection.answer(sequence, Self.dropped)
       }
-    case .closure(let answer):
-      if !isDisconnected { answer(Self.dropped) }
+    case .closure(let handmade):
+      if !handmade.isDisconnected { handmade.answer(Self.dropped) }
     }
   }
 
@@ -51,7 +66,7 @@ package final class HTTPResponder {
     guard stage != .finished else { return false }
     switch sink {
     case .connection(let connection, let sequence): return connection.isWaiting(sequence)
-    case .closure: return !isDisconnected
+    case .closure(let handmade): return !handmade.isDisconnected
     }
   }
 
@@ -61,13 +76,13 @@ package final class HTTPResponder {
     get {
       switch sink {
       case .connection(let connection, let sequence): connection.onClose(sequence)
-      case .closure: handlers.onClose
+      case .closure(let handmade): handmade.onClose
       }
     }
     set {
       switch sink {
       case .connection(let connection, let sequence): connection.setOnClose(sequence, newValue)
-      case .closure: handlers.onClose = newValue
+      case .closure(let handmade): handmade.onClose = newValue
       }
     }
   }
@@ -77,7 +92,7 @@ package final class HTTPResponder {
     stage = .finished
     switch sink {
     case .connection(let connection, let sequence): connection.answer(sequence, response)
-    case .closure(let answer): finish(answer, response)
+    case .closure(let handmade): handmade.finish(response)
     }
   }
 
@@ -88,7 +103,7 @@ package final class HTTPResponder {
     stage = .streaming
     switch sink {
     case .connection(let connection, let sequence): connection.begin(sequence, head)
-    case .closure: streamed = head
+    case .closure(let handmade): handmade.streamed = head
     }
   }
 
@@ -96,8 +111,8 @@ package final class HTTPResponder {
     guard stage == .streaming else { return true }
     switch sink {
     case .connection(let connection, let sequence): return connection.write(sequence, bytes)
-    case .closure:
-      streamed.body.append(contentsOf: bytes)
+    case .closure(let handmade):
+      handmade.streamed.body.append(contentsOf: bytes)
       return true
     }
   }
@@ -106,13 +121,13 @@ package final class HTTPResponder {
     get {
       switch sink {
       case .connection(let connection, let sequence): connection.onDrain(sequence)
-      case .closure: handlers.onDrain
+      case .closure(let handmade): handmade.onDrain
       }
     }
     set {
       switch sink {
       case .connection(let connection, let sequence): connection.setOnDrain(sequence, newValue)
-      case .closure: handlers.onDrain = newValue
+      case .closure(let handmade): handmade.onDrain = newValue
       }
     }
   }
@@ -122,21 +137,19 @@ package final class HTTPResponder {
     stage = .finished
     switch sink {
     case .connection(let connection, let sequence): connection.end(sequence)
-    case .closure(let answer): finish(answer, streamed)
+    case .closure(let handmade): handmade.finish(handmade.streamed)
     }
   }
 
   /// Of a responder made by hand: the client goes away.
   package func disconnect() {
-    guard case .closure = sink, stage != .finished, !isDisconnected else { return }
-    isDisconnected = true
-    let onClose = handlers.onClose
-    handlers = (nil, nil)
+    guard case .closure(let handmade) = sink, stage != .finished, !handmade.isDisconnected else {
+      return
+    }
+    handmade.isDisconnected = true
+    let onClose = handmade.onClose
+    handmade.onClose = nil
+    handmade.onDrain = nil
     onClose?()
-  }
-
-  private func finish(_ answer: (HTTPResponse) -> Void, _ response: HTTPResponse) {
-    handlers = (nil, nil)
-    if !isDisconnected { answer(response) }
   }
 }

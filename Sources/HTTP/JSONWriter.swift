@@ -42,6 +42,8 @@ package struct JSONWriter: Sendable {
     bytes.append(0x22)
     endKey()
   }
+  /// A name that is not ours. A literal must not come here: it would be searched for escapes.
+  @_disfavoredOverload
   package mutating func key(_ name: String) {
     separate()
     quote(name)
@@ -77,13 +79,20 @@ package struct JSONWriter: Sendable {
   /// Text that is UTF-8 already; invalid bytes become U+FFFD.
   package mutating func text(_ utf8: [UInt8]) {
     separate()
-    // Past ASCII the standard library validates and repairs.
-    if utf8.contains(where: { byte in byte >= 0x80 }) {
-      quote(String(decoding: utf8, as: UTF8.self))
-      return
+    var isPlain = true
+    var isASCII = true
+    for byte in utf8 {
+      isPlain = isPlain && !Self.mayNeedEscape(byte)
+      isASCII = isASCII && byte < 0x80
     }
+    // Past ASCII the standard library validates and repairs.
+    guard isASCII else { return quote(String(decoding: utf8, as: UTF8.self)) }
     bytes.append(0x22)
-    for byte in utf8 { append(escaping: byte) }
+    if isPlain {
+      bytes.append(contentsOf: utf8)
+    } else {
+      for byte in utf8 { append(escaping: byte) }
+    }
     bytes.append(0x22)
   }
   /// Standard base64 with padding; empty is written as `null` by the caller where Consul does so.

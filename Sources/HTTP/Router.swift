@@ -1,9 +1,36 @@
 /// Finds what belongs to a path: exact paths and prefixes, longest match first.
-///
+package struct Router<Value> {
+  private var trie = PathTrie()
+  private var values: [Value] = []
+
+  package init() {}
+
+  /// Matches this path only. A second route for the same path replaces the first.
+  package mutating func add(exact path: String, _ value: Value) {
+    trie.setExact(path, values.count)
+    values.append(value)
+  }
+
+  /// Matches every path that begins with `path`; `path` itself too.
+  package mutating func add(prefix path: String, _ value: Value) {
+    trie.setPrefix(path, values.count)
+    values.append(value)
+  }
+
+  /// The value of the longest match, an exact one first, and what of `path` follows a prefix.
+  package func lookup(_ path: ArraySlice<UInt8>) -> (value: Value, rest: Range<Int>)? {
+    guard let found = trie.lookup(path) else { return nil }
+    return (values[found.place], found.restStart..<path.endIndex)
+  }
+}
+
+extension Router: Sendable where Value: Sendable {}
+
 /// A trie over bytes in one array: a lookup touches one node per byte of the path, allocates
 /// nothing and does not depend on the number of routes. Children of a node are a linked list,
-/// because routes share long prefixes and hardly branch.
-package struct Router<Value> {
+/// because routes share long prefixes and hardly branch. Not generic, so that a lookup is compiled
+/// for what it is wherever it is used.
+private struct PathTrie: Sendable {
   private struct Node {
     var byte: UInt8
     var firstChild: Int32 = -1
@@ -13,53 +40,38 @@ package struct Router<Value> {
   }
 
   private var nodes: [Node] = [Node(byte: 0)]
-  private var values: [Value] = []
 
-  package init() {}
-
-  /// Matches this path only. A second route for the same path replaces the first.
-  package mutating func add(exact path: String, _ value: Value) {
-    nodes[makeNode(path)].exact = store(value)
+  mutating func setExact(_ path: String, _ place: Int) {
+    nodes[makeNode(path)].exact = Int32(place)
   }
 
-  /// Matches every path that begins with `path`; `path` itself too.
-  package mutating func add(prefix path: String, _ value: Value) {
-    nodes[makeNode(path)].prefix = store(value)
+  mutating func setPrefix(_ path: String, _ place: Int) {
+    nodes[makeNode(path)].prefix = Int32(place)
   }
 
-  /// The value of the longest match, an exact one first, and what of `path` follows a prefix.
-  package func lookup(_ path: ArraySlice<UInt8>) -> (value: Value, rest: Range<Int>)? {
+  /// Where the value is, and where in the path the rest begins.
+  func lookup(_ path: ArraySlice<UInt8>) -> (place: Int, restStart: Int)? {
+    let bytes = path.span
+    let nodes = nodes.span
     var node = 0
     var found = nodes[0].prefix
-    var restStart = path.startIndex
-    var index = path.startIndex
-    while index < path.endIndex {
-      guard let next = child(of: node, path[index]) else { break }
-      node = next
+    var restStart = 0
+    var index = 0
+    while index < bytes.count {
+      var child = Int(nodes[node].firstChild)
+      while child >= 0, nodes[child].byte != bytes[index] { child = Int(nodes[child].nextSibling) }
+      guard child >= 0 else { break }
+      node = child
       index += 1
       if nodes[node].prefix >= 0 {
         found = nodes[node].prefix
         restStart = index
       }
     }
-    if index == path.endIndex && nodes[node].exact >= 0 {
-      return (values[Int(nodes[node].exact)], path.endIndex..<path.endIndex)
+    if index == bytes.count && nodes[node].exact >= 0 {
+      return (Int(nodes[node].exact), path.endIndex)
     }
-    return found >= 0 ? (values[Int(found)], restStart..<path.endIndex) : nil
-  }
-
-  private func child(of node: Int, _ byte: UInt8) -> Int? {
-    var next = Int(nodes[node].firstChild)
-    while next >= 0 {
-      if nodes[next].byte == byte { return next }
-      next = Int(nodes[next].nextSibling)
-    }
-    return nil
-  }
-
-  private mutating func store(_ value: Value) -> Int32 {
-    values.append(value)
-    return Int32(values.count - 1)
+    return found >= 0 ? (Int(found), path.startIndex + restStart) : nil
   }
 
   private mutating func makeNode(_ path: String) -> Int {
@@ -75,6 +87,13 @@ package struct Router<Value> {
     }
     return node
   }
-}
 
-extension Router: Sendable where Value: Sendable {}
+  private func child(of node: Int, _ byte: UInt8) -> Int? {
+    var next = Int(nodes[node].firstChild)
+    while next >= 0 {
+      if nodes[next].byte == byte { return next }
+      next = Int(nodes[next].nextSibling)
+    }
+    return nil
+  }
+}

@@ -46,7 +46,7 @@ final class AgentProcess {
     let relay = SignalRelay()
     signals = try SignalSource([SIGTERM, SIGINT], loop: loop) { _ in relay.handle?() }
     node = try Node(configuration: configuration, loop: loop)
-    api = ConsulAPI(node: node)
+    api = ConsulAPI.make(node: node)
     var options = Duties.Options()
     do throws(ConsulAPI<Node>.DefinitionFault) {
       options.registrations = try api.localRegistrations()
@@ -60,7 +60,7 @@ final class AgentProcess {
           host: configuration.clientAddress, port: UInt16(configuration.ports.http))
       else { throw StartFailure("client_addr \(configuration.clientAddress) is not an IP address") }
       do throws(SystemError) {
-        server = try api.start(address: address, loop: loop)
+        server = try api.serve(address: address, loop: loop)
       } catch {
         throw StartFailure(
           "cannot listen for HTTP: \(error). Is another node or Consul running there? "
