@@ -10,6 +10,19 @@ public struct KVPair: Sendable, Equatable {
   public var lockIndex: UInt64
   /// The session that holds the lock on this key.
   public var session: String?
+
+  public init(
+    key: String, value: [UInt8], flags: UInt64 = 0, createIndex: UInt64, modifyIndex: UInt64,
+    lockIndex: UInt64, session: String? = nil
+  ) {
+    self.key = key
+    self.value = value
+    self.flags = flags
+    self.createIndex = createIndex
+    self.modifyIndex = modifyIndex
+    self.lockIndex = lockIndex
+    self.session = session
+  }
 }
 
 extension Roost {
@@ -48,6 +61,22 @@ extension Roost {
     return try expectOK("PUT", Self.path(key), query: query, body: value).isTrue
   }
 
+  /// Writes the key and locks it for the session; false when another session holds it.
+  public func acquire(
+    _ key: String, _ value: [UInt8], session: String, flags: UInt64 = 0
+  ) throws(RoostError) -> Bool {
+    let query: [(String, String?)] = [("flags", String(flags)), ("acquire", session)]
+    return try expectOK("PUT", Self.path(key), query: query, body: value).isTrue
+  }
+
+  /// Writes the key and unlocks it; false when the session does not hold it.
+  public func release(
+    _ key: String, _ value: [UInt8] = [], session: String, flags: UInt64 = 0
+  ) throws(RoostError) -> Bool {
+    let query: [(String, String?)] = [("flags", String(flags)), ("release", session)]
+    return try expectOK("PUT", Self.path(key), query: query, body: value).isTrue
+  }
+
   public func delete(_ key: String, cas: UInt64? = nil) throws(RoostError) -> Bool {
     let query: [(String, String?)] = cas.map { [("cas", String($0))] } ?? []
     return try expectOK("DELETE", Self.path(key), query: query).isTrue
@@ -57,7 +86,7 @@ extension Roost {
     _ = try expectOK("DELETE", Self.path(prefix), query: [("recurse", nil)])
   }
 
-  private static func path(_ key: String) -> String {
+  static func path(_ key: String) -> String {
     "/v1/kv/" + encode(key, keepingSlash: true)
   }
 
@@ -65,8 +94,13 @@ extension Roost {
     _ path: String, _ query: [(String, String?)], _ consistency: Consistency
   ) throws(RoostError) -> [KVPair] {
     let response = try read(path, query, consistency)
+    return try Self.pairs(response)
+  }
+
+  /// The entries in an answer of `/v1/kv/`; none for a 404.
+  static func pairs(_ response: Response) throws(RoostError) -> [KVPair] {
     if response.status == 404 { return [] }
-    return try Self.decode([WireEntry].self, response.body).map { entry throws(RoostError) in
+    return try decode([WireEntry].self, response.body).map { entry throws(RoostError) in
       try entry.pair()
     }
   }
@@ -78,7 +112,7 @@ extension Roost {
     let mode: [(String, String?)] = consistency == .default ? [] : [(consistency.rawValue, nil)]
     let response = try request("GET", path, query: query + mode)
     guard response.status == 200 || response.status == 404 else {
-      throw .status(response.status, String(decoding: response.body, as: UTF8.self))
+      throw .status(response.status, Self.text(response.body, "GET", path))
     }
     return response
   }

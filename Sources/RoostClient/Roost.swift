@@ -7,6 +7,8 @@ public struct Roost: Sendable {
   public let addresses: [String]
   /// Sent as `X-Consul-Token`; empty: none.
   public var token: String
+  /// Sent as `dc` with every request; empty: none.
+  public var datacenter = ""
   /// How long to wait for an answer after the request was sent.
   public var readSeconds = 30
 
@@ -17,6 +19,10 @@ public struct Roost: Sendable {
     public let index: UInt64?
     /// The address that answered.
     public let address: String
+
+    var hasNoLeader: Bool {
+      status == 500 && body == Array("No cluster leader".utf8)
+    }
   }
 
   public enum Consistency: String, Sendable, CaseIterable {
@@ -32,6 +38,7 @@ public struct Roost: Sendable {
     var parsed: [String] = []
     for text in addresses {
       var rest = Substring(text)
+      if rest.hasPrefix("https://") { throw .badAddress(text) }
       if rest.hasPrefix("http://") { rest = rest.dropFirst(7) }
       while rest.hasSuffix("/") { rest = rest.dropLast() }
       guard Self.split(String(rest)) != nil else { throw .badAddress(text) }
@@ -42,31 +49,28 @@ public struct Roost: Sendable {
     self.token = token
   }
 
-  /// Sends to the first address that takes the request. A write that was sent and not answered is
-  /// retried elsewhere under the same request id; only when that fails too is its outcome unknown.
+  /// Sends to the first address that takes the request, and on to the next when that node has no
+  /// leader. A write that was sent and not answered is retried elsewhere under the same request id;
+  /// only when that fails too is its outcome unknown.
   public func request(
     _ method: String, _ path: String, query: [(String, String?)] = [], body: [UInt8] = []
   ) throws(RoostError) -> Response {
-    var target = path
-    for (position, item) in query.enumerated() {
-      target += (position == 0 ? "?" : "&") + Self.encode(item.0, keepingSlash: false)
-      if let value = item.1 { target += "=" + Self.encode(value, keepingSlash: false) }
-    }
-    var headers: [(String, String)] = []
-    if !token.isEmpty { headers.append(("X-Consul-Token", token)) }
+    let target = target(path, query)
+    var headers = authorization
     if method != "GET" { headers.append(("X-Roost-Request-Id", Self.makeRequestID())) }
+    var refusal: Response?
     var unknown: RoostError?
     var reason = ""
     for address in addresses {
-      guard let (host, port) = Self.split(address) else { continue }
-      var transport = Transport(host: host, port: port)
-      transport.readSeconds = readSeconds
+      guard let transport = transport(address) else { continue }
       do throws(Transport.Failure) {
         let answer = try transport.exchange(
           method: method, target: target, headers: headers, body: body)
-        return Response(
+        let response = Response(
           status: answer.status, body: answer.body,
           index: answer.header("x-consul-index").flatMap { UInt64($0) }, address: address)
+        guard response.hasNoLeader else { return response }
+        refusal = refusal ?? response
       } catch {
         switch error {
         case .notSent(let text): reason = text
@@ -76,7 +80,57 @@ public struct Roost: Sendable {
         }
       }
     }
-    throw unknown ?? .unreachable(addresses: addresses, reason: reason)
+    if let unknown { throw unknown }
+    if let refusal { return refusal }
+    throw .unreachable(addresses: addresses, reason: reason)
+  }
+
+  /// Hands over the body of a GET as it comes, until it ends or `piece` returns false.
+  public func stream(
+    _ path: String, query: [(String, String?)] = [], piece: ([UInt8]) -> Bool
+  ) throws(RoostError) {
+    var reason = ""
+    for address in addresses {
+      guard let transport = transport(address) else { continue }
+      let answer: Transport.Answer
+      do throws(Transport.Failure) {
+        answer = try transport.stream(
+          target: target(path, query), headers: authorization, piece: piece)
+      } catch {
+        switch error {
+        case .notSent(let text):
+          reason = text
+          continue
+        case .noAnswer(let text): throw .unreachable(addresses: [address], reason: text)
+        }
+      }
+      guard answer.status == 200 else {
+        throw .status(answer.status, Self.text(answer.body, "GET", path))
+      }
+      return
+    }
+    throw .unreachable(addresses: addresses, reason: reason)
+  }
+
+  private var authorization: [(String, String)] {
+    token.isEmpty ? [] : [("X-Consul-Token", token)]
+  }
+
+  private func target(_ path: String, _ query: [(String, String?)]) -> String {
+    var target = path
+    let all = query + (datacenter.isEmpty ? [] : [("dc", datacenter)])
+    for (position, item) in all.enumerated() {
+      target += (position == 0 ? "?" : "&") + Self.encode(item.0, keepingSlash: false)
+      if let value = item.1 { target += "=" + Self.encode(value, keepingSlash: false) }
+    }
+    return target
+  }
+
+  private func transport(_ address: String) -> Transport? {
+    guard let (host, port) = Self.split(address) else { return nil }
+    var transport = Transport(host: host, port: port)
+    transport.readSeconds = readSeconds
+    return transport
   }
 
   /// As `request`, and turns every status but 200 into an error.
@@ -85,9 +139,16 @@ public struct Roost: Sendable {
   ) throws(RoostError) -> Response {
     let response = try request(method, path, query: query, body: body)
     guard response.status == 200 else {
-      throw .status(response.status, String(decoding: response.body, as: UTF8.self))
+      throw .status(response.status, Self.text(response.body, method, path))
     }
     return response
+  }
+
+  /// What a refusal says; an empty 404 is a server that does not know the path.
+  static func text(_ body: [UInt8], _ method: String, _ path: String) -> String {
+    let text = String(decoding: body, as: UTF8.self)
+    guard text.isEmpty else { return text }
+    return "the node does not offer \(method) \(path)"
   }
 
   /// Percent-encodes a path part or a query value (RFC 3986, unreserved characters stay).
