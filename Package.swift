@@ -71,6 +71,7 @@ let package = Package(
       ["Node", "Raft", "Wire", "Storage", "Registry", "EventLoop", "HTTP", "Peer", "Checks", "Basics"]),
     tests("ConsulAPITests", ["ConsulAPI", "Node", "Registry", "HTTP", "EventLoop", "Basics"]),
     tests("RoostClientTests", ["RoostClient"]),
+    tests("CommandLineTests", ["roost", "RoostClient"]),
     tests("SimulationTests", ["Simulation", "Raft", "Storage", "Registry", "Wire", "Basics"]),
     tests("ClusterTests", ["Basics", "RoostClient"]),
     tests("TidyTests", ["Basics"]),

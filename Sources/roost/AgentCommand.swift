@@ -13,7 +13,7 @@ extension Command {
     details: """
       Every key of the configuration can be given as a flag too and then wins over the file, for
       example --ports.http 9500 or --log_level debug. The keys:
-        \(NodeConfiguration.flagPaths.joined(separator: ", "))
+      \(wrapped(NodeConfiguration.flagPaths))
       """
   ) { input in
     let arguments = try Arguments(input, flags: agentFlags, extra: isConfigurationFlag)
@@ -69,6 +69,21 @@ extension Command {
       let lines = problems.map { "  \($0)" }.joined(separator: "\n")
       throw CommandFailure("\(source) is not a valid configuration:\n\(lines)")
     }
+  }
+
+  /// Words as lines of the help.
+  private static func wrapped(_ words: [String]) -> String {
+    var lines = ["  "]
+    for (position, word) in words.enumerated() {
+      let text = word + (position < words.count - 1 ? "," : "")
+      let last = lines.count - 1
+      if lines[last].count + text.count > 90 {
+        lines.append("  " + text)
+      } else {
+        lines[last] += (lines[last] == "  " ? "" : " ") + text
+      }
+    }
+    return lines.joined(separator: "\n")
   }
 
   /// `--log-level` and `--log_level` are the same.

@@ -69,6 +69,7 @@ final class AgentProcess {
     }
     dns = try AgentDNS.start(node)
     relay.handle = { [unowned self] in stop() }
+    api.onLeave = { [unowned self] in stop() }
     node.onFatal = { [unowned self] message in
       node.logger.log(.error, "node", message)
       status = 1
@@ -90,8 +91,11 @@ final class AgentProcess {
     if getuid() == 0 {
       node.logger.log(.debug, "agent", "runs as root, which it does not need")
     }
+    let pidFile = configuration.dataDirectory.map { PidFile($0 + "/pid") }
+    pidFile?.write(node.logger)
     node.start()
     loop.run()
+    if isStopping { pidFile?.remove() }
     return status
   }
 
@@ -118,4 +122,21 @@ final class AgentProcess {
 /// Lets the signal source exist before the process object that it tells.
 private final class SignalRelay {
   var handle: (() -> Void)?
+}
+
+/// Tells who runs on a data directory: `kill $(cat DATA_DIR/pid)`. Stays behind after a crash; the
+/// lock on the directory, not this file, keeps two nodes apart.
+private struct PidFile {
+  private let path: String
+  init(_ path: String) { self.path = path }
+
+  func write(_ logger: Logger) {
+    do {
+      try Console.writeFile(path, Array("\(getpid())\n".utf8))
+    } catch {
+      logger.log(.warning, "agent", error.message)
+    }
+  }
+
+  func remove() { _ = unsafe unlink(path) }
 }

@@ -7,23 +7,33 @@ struct ClientCommand {
   let roost: Roost
   let wantsJSON: Bool
 
-  init(_ input: ArraySlice<String>, flags: [Flag]) throws {
-    arguments = try Arguments(input, flags: flags + Flag.client)
+  init(_ arguments: Arguments) throws {
+    self.arguments = arguments
     roost = try Self.client(arguments)
     wantsJSON = arguments.has("json")
   }
 
-  static func client(_ arguments: Arguments) throws(RoostError) -> Roost {
+  /// The cluster that the flags name, or else the environment, in Roost's words or Consul's.
+  private static func client(_ arguments: Arguments) throws -> Roost {
     let addresses =
-      arguments.value("http-addr") ?? Console.environment("ROOST_HTTP_ADDR")
-      ?? Console.environment("CONSUL_HTTP_ADDR") ?? "127.0.0.1:8500"
-    let token =
-      arguments.value("token") ?? Console.environment("ROOST_HTTP_TOKEN")
-      ?? Console.environment("CONSUL_HTTP_TOKEN") ?? ""
-    let list = addresses.split(separator: ",").map {
-      String($0.drop { $0 == " " })
+      arguments.value("http-addr") ?? environment("HTTP_ADDR") ?? "127.0.0.1:8500"
+    var token = arguments.value("token") ?? ""
+    if token.isEmpty {
+      if let file = arguments.value("token-file") ?? environment("HTTP_TOKEN_FILE") {
+        let text = String(decoding: try Console.readFile(file), as: UTF8.self)
+        token = text.trimming { $0.isWhitespace }
+      } else {
+        token = environment("HTTP_TOKEN") ?? ""
+      }
     }
-    return try Roost(addresses: list, token: token)
+    let list = addresses.split(separator: ",").map { String($0).trimming { $0.isWhitespace } }
+    var roost = try Roost(addresses: list, token: token)
+    roost.datacenter = arguments.value("datacenter") ?? ""
+    return roost
+  }
+
+  private static func environment(_ name: String) -> String? {
+    Console.environment("ROOST_" + name) ?? Console.environment("CONSUL_" + name)
   }
 
   /// Prints a value as indented JSON.
@@ -33,9 +43,26 @@ struct ClientCommand {
     Console.print(String(decoding: try encoder.encode(value), as: UTF8.self))
   }
 
+  static func decode<T: Decodable>(_ type: T.Type, _ body: [UInt8]) throws -> T {
+    do {
+      return try JSONDecoder().decode(type, from: Data(body))
+    } catch {
+      throw RoostError.unexpectedAnswer(String(describing: error))
+    }
+  }
+
   var consistency: Roost.Consistency {
     arguments.has("stale") ? .stale : .default
   }
 
   static let staleFlag = Flag("stale", "ask only the local state of the node, which may be behind")
+}
+
+extension String {
+  func trimming(_ isBlank: (Character) -> Bool) -> String {
+    var rest = self[...]
+    while let first = rest.first, isBlank(first) { rest.removeFirst() }
+    while let last = rest.last, isBlank(last) { rest.removeLast() }
+    return String(rest)
+  }
 }

@@ -2,24 +2,43 @@ internal import Glibc
 
 /// What a person sees: text on standard output, faults on standard error, colours on a terminal.
 enum Console {
-  static let isTerminal = isatty(1) == 1 && environment("NO_COLOR") == nil
+  static let isTerminal = isatty(1) == 1 && environment("TERM") != "dumb"
+  /// See no-color.org.
+  private static let hasColors = isTerminal && environment("NO_COLOR") == nil
 
   static func print(_ text: String) { write(text + "\n", to: 1) }
-  static func printError(_ text: String) { write(text + "\n", to: 2) }
+  static func printError(_ text: String, newline: Bool = true) {
+    write(text + (newline ? "\n" : ""), to: 2)
+  }
   static func write(_ text: String) { write(text, to: 1) }
 
   /// Raw bytes, such as a value of the KV store.
   static func write(_ bytes: [UInt8], to descriptor: Int32 = 1) {
+    if !write(all: bytes, to: descriptor) { outputFailed(descriptor) }
+  }
+
+  /// False when not all could be written; `errno` says why.
+  static func write(all bytes: [UInt8], to descriptor: Int32) -> Bool {
     var sent = 0
     while sent < bytes.count {
-      // Sound: the pointer is valid for the call and the range lies inside the array.
+      // Sound: the pointer is valid for the call and the range lies inside the array, which is not
+      // empty here.
       let count = unsafe bytes.withUnsafeBytes {
         unsafe Glibc.write(descriptor, $0.baseAddress! + sent, bytes.count - sent)
       }
       if count < 0, errno == EINTR { continue }
-      guard count > 0 else { return }
+      guard count > 0 else { return false }
       sent += count
     }
+    return true
+  }
+
+  /// Output that is lost must not look like success: a full disk ends the program.
+  private static func outputFailed(_ descriptor: Int32) {
+    guard descriptor == 1, errno != EPIPE else { return }
+    let reason = unsafe strerror(errno).map { unsafe String(cString: $0) } ?? "error"
+    printError("roost: cannot write the output: \(reason)")
+    exit(1)
   }
 
   private static func write(_ text: String, to descriptor: Int32) {
@@ -29,6 +48,7 @@ enum Console {
   enum Style: String {
     case bold = "1"
     case dim = "2"
+    case inverse = "7"
     case red = "31"
     case green = "32"
     case yellow = "33"
@@ -36,7 +56,7 @@ enum Console {
   }
 
   static func styled(_ text: String, _ style: Style) -> String {
-    isTerminal ? "\u{1B}[\(style.rawValue)m\(text)\u{1B}[0m" : text
+    hasColors ? "\u{1B}[\(style.rawValue)m\(text)\u{1B}[0m" : text
   }
 
   static func environment(_ name: String) -> String? {
@@ -73,36 +93,5 @@ enum Console {
       if count == 0 { return result }
       result += chunk[..<count]
     }
-  }
-}
-
-/// Rows under a heading, columns as wide as their widest cell.
-struct Table {
-  private var rows: [[String]]
-
-  init(_ heading: String...) { rows = [heading] }
-
-  mutating func add(_ cells: String...) { rows.append(cells) }
-
-  /// - Parameter style: colours a cell by its row and column; widths do not count colours.
-  func render(
-    style: (_ row: Int, _ column: Int, _ text: String) -> Console.Style? = { _, _, _ in nil }
-  )
-    -> String
-  {
-    let columns = rows[0].count
-    let widths = (0..<columns).map { column in rows.map { $0[column].count }.max() ?? 0 }
-    var text = ""
-    for (number, row) in rows.enumerated() {
-      var line = ""
-      for (column, cell) in row.enumerated() {
-        let padding = String(repeating: " ", count: widths[column] - cell.count)
-        let chosen = number == 0 ? .bold : style(number - 1, column, cell)
-        line += (chosen.map { Console.styled(cell, $0) } ?? cell)
-        if column < columns - 1 { line += padding + "  " }
-      }
-      text += line + "\n"
-    }
-    return text
   }
 }

@@ -10,18 +10,21 @@ enum Main {
   }
 
   static func run(_ arguments: ArraySlice<String>) -> Int32 {
+    let helpWords = ["-h", "-help", "--help"]
+    if arguments.first == "help", arguments.count > 1 {
+      return run(arguments.dropFirst() + ["--help"])
+    }
     guard let (command, rest) = find(arguments) else {
       let word = arguments.first ?? ""
-      if ["", "help", "-h", "-help", "--help"].contains(word) {
-        Console.write(overview())
+      if word.isEmpty || word == "help" || helpWords.contains(word) {
+        Console.write(Overview.text())
         return word.isEmpty ? 2 : 0
       }
       if ["-v", "-version", "--version"].contains(word) { return run(["version"]) }
-      Console.printError("roost: there is no command \"\(arguments.joined(separator: " "))\"")
-      Console.printError("`roost help` lists the commands.")
-      return 2
+      return explainUnknown(arguments.filter { !helpWords.contains($0) }, helpWords)
     }
-    if rest.contains(where: { ["-h", "-help", "--help"].contains($0) }) {
+    let own = rest.prefix { $0 != "--" }
+    if own.contains(where: helpWords.contains) {
       Console.write(command.help)
       return 0
     }
@@ -32,7 +35,9 @@ enum Main {
       Console.printError("usage: roost \(command.name) \(command.usage)")
       return 2
     } catch let error as CommandFailure {
-      Console.printError("roost \(command.name): \(error.message)")
+      // Texts that Consul's command line has are printed as it prints them.
+      let isConsuls = error.message.hasPrefix("Error!")
+      Console.printError(isConsuls ? error.message : "roost \(command.name): \(error.message)")
       return 1
     } catch {
       Console.printError("roost \(command.name): \(error)")
@@ -41,7 +46,7 @@ enum Main {
   }
 
   /// The command with the longest name that the arguments start with.
-  private static func find(_ arguments: ArraySlice<String>) -> (Command, ArraySlice<String>)? {
+  static func find(_ arguments: ArraySlice<String>) -> (Command, ArraySlice<String>)? {
     var best: (Command, ArraySlice<String>)?
     var longest = 0
     for command in Command.all {
@@ -54,47 +59,47 @@ enum Main {
     return best
   }
 
-  private static func overview() -> String {
-    var text = "roost: a replicated service registry and key-value cluster\n\n"
-    text += "usage: roost COMMAND [ARGUMENTS]; `roost COMMAND --help` tells more\n\n"
-    let width = Command.all.map(\.name.count).max() ?? 0
-    for command in Command.all {
-      let padding = String(repeating: " ", count: width - command.name.count)
-      text += "  \(command.name)\(padding)  \(command.summary)\n"
+  /// `roost kv` lists what begins so; anything else gets a guess.
+  private static func explainUnknown(_ words: [String], _ helpWords: [String]) -> Int32 {
+    for count in stride(from: words.count, to: 0, by: -1) {
+      let prefix = words.prefix(count).joined(separator: " ")
+      let family = Command.all.filter { $0.name.hasPrefix(prefix + " ") }
+      guard !family.isEmpty else { continue }
+      if count == words.count {
+        Console.write(Overview.list(family))
+        return 2
+      }
+      Console.printError(
+        "roost: there is no command \"\(words.joined(separator: " "))\". There is:")
+      Console.printError(Overview.list(family), newline: false)
+      return 2
     }
-    return text
+    let word = words.first ?? ""
+    let firsts = Command.all.map { String($0.name.prefix { $0 != " " }) }
+    let guess = Spelling.nearest(to: word, among: firsts).map { "; did you mean \"\($0)\"?" } ?? "."
+    Console.printError(
+      "roost: there is no command \"\(word)\"\(guess) `roost help` lists the commands.")
+    return 2
   }
 }
 
-/// One command of the program.
-struct Command: Sendable {
-  let name: String
-  let summary: String
-  let usage: String
-  let flags: [Flag]
-  /// More than one line of help, or empty.
-  var details = ""
-  let run: @Sendable (ArraySlice<String>) throws -> Int32
-
-  static let all: [Command] = [
-    .agent, .cluster, .validate,
-    .status, .members,
-    .kvGet, .kvPut, .kvDelete, .kvList,
-    .servicesRegister, .servicesDeregister, .servicesList, .health,
-    .listPeers, .addPeer, .removePeer, .transferLeader,
-    .simulate, .bench, .version,
-  ]
-
-  var help: String {
-    var text = "roost \(name): \(summary)\n\nusage: roost \(name) \(usage)\n"
-    if !details.isEmpty { text += "\n\(details)\n" }
-    guard !flags.isEmpty else { return text }
-    text += "\n"
-    let names = flags.map { "--\($0.name)" + ($0.value.map { " \($0)" } ?? "") }
-    let width = names.map(\.count).max() ?? 0
-    for (name, flag) in zip(names, flags) {
-      text += "  \(name)\(String(repeating: " ", count: width - name.count))  \(flag.help)\n"
+/// What `roost help` prints, made from the table of commands.
+enum Overview {
+  static func text() -> String {
+    var text = "roost: a replicated service registry and key-value cluster\n\n"
+    text += "usage: roost COMMAND [ARGUMENTS]; `roost COMMAND --help` tells more.\n"
+    text += "New here? `roost demo` shows a cluster at work, and one failing, in half a minute.\n"
+    for (title, commands) in Command.groups {
+      text += "\n" + Console.styled(title, .bold) + "\n" + list(commands)
     }
     return text
+  }
+
+  static func list(_ commands: [Command]) -> String {
+    let width = Command.all.map(\.name.count).max() ?? 0
+    return commands.map { command in
+      let padding = String(repeating: " ", count: width - command.name.count)
+      return "  \(command.name)\(padding)  \(command.summary)\n"
+    }.joined()
   }
 }

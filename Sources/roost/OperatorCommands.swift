@@ -1,11 +1,10 @@
 internal import RoostClient
 
 extension Command {
-  static let listPeers = Command(
+  static let listPeers = Command.client(
     name: "operator raft list-peers", summary: "the members of the Raft configuration",
-    usage: "[--stale]", flags: [ClientCommand.staleFlag] + Flag.client
-  ) { input in
-    let command = try ClientCommand(input, flags: [ClientCommand.staleFlag])
+    usage: "[--stale]", flags: [ClientCommand.staleFlag]
+  ) { command in
     try command.arguments.expect()
     let peers = try command.roost.raftPeers(stale: command.arguments.has("stale"))
     if command.wantsJSON {
@@ -22,19 +21,17 @@ extension Command {
     return 0
   }
 
-  static let addPeer = Command(
+  static let addPeer = Command.client(
     name: "operator raft add-peer", summary: "add a running node to the cluster",
     usage: "--name NAME --address HOST:PORT",
     flags: [
       Flag("name", "NAME", "the node's name"), Flag("address", "HOST:PORT", "its peer address"),
-    ] + Flag.client,
+    ],
     details: """
       The node must run with an empty data directory. It learns first and votes when it has
       caught up. Nodes started with "join" in their configuration do this by themselves.
       """
-  ) { input in
-    let command = try ClientCommand(
-      input, flags: [Flag("name", "NAME", ""), Flag("address", "HOST:PORT", "")])
+  ) { command in
     guard let name = command.arguments.value("name") else { throw UsageError("--name is missing") }
     guard let address = command.arguments.value("address") else {
       throw UsageError("--address is missing")
@@ -44,15 +41,13 @@ extension Command {
     return 0
   }
 
-  static let removePeer = Command(
+  static let removePeer = Command.client(
     name: "operator raft remove-peer", summary: "remove a node from the cluster for good",
     usage: "--id ID | --address HOST:PORT",
     flags: [
       Flag("id", "ID", "as list-peers shows it"), Flag("address", "HOST:PORT", "its peer address"),
-    ] + Flag.client
-  ) { input in
-    let command = try ClientCommand(
-      input, flags: [Flag("id", "ID", ""), Flag("address", "HOST:PORT", "")])
+    ]
+  ) { command in
     switch (command.arguments.value("id"), command.arguments.value("address")) {
     case (let id?, nil):
       try command.roost.removePeer(id: id)
@@ -66,12 +61,11 @@ extension Command {
     return 0
   }
 
-  static let transferLeader = Command(
+  static let transferLeader = Command.client(
     name: "operator raft transfer-leader", summary: "hand leadership to another node",
     usage: "[--id ID]",
-    flags: [Flag("id", "ID", "the new leader; the one suited best when not given")] + Flag.client
-  ) { input in
-    let command = try ClientCommand(input, flags: [Flag("id", "ID", "")])
+    flags: [Flag("id", "ID", "the new leader; the one suited best when not given")]
+  ) { command in
     try command.arguments.expect()
     try command.roost.transferLeadership(to: command.arguments.value("id"))
     Console.print("Success")

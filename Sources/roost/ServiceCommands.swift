@@ -14,13 +14,12 @@ extension Command {
     Flag("check-interval", "DURATION", "time between probes (10s)"),
   ]
 
-  static let servicesRegister = Command(
+  static let servicesRegister = Command.client(
     name: "services register", summary: "register a service through any node",
     usage: "--name NAME [--port N] [--tag TAG]… [--check-http URL] | FILE",
-    flags: registrationFlags + Flag.client,
+    flags: registrationFlags,
     details: "FILE holds the JSON body of /v1/agent/service/register; - is standard input."
-  ) { input in
-    let command = try ClientCommand(input, flags: registrationFlags)
+  ) { command in
     if let file = command.arguments.words.first {
       try command.arguments.expect("FILE")
       let json = file == "-" ? Console.readInput() : try Console.readFile(file)
@@ -73,11 +72,10 @@ extension Command {
     return service
   }
 
-  static let servicesDeregister = Command(
+  static let servicesDeregister = Command.client(
     name: "services deregister", summary: "remove a service, whichever node it came through",
-    usage: "ID | --id ID", flags: [Flag("id", "ID", "id of the service")] + Flag.client
-  ) { input in
-    let command = try ClientCommand(input, flags: [Flag("id", "ID", "")])
+    usage: "ID | --id ID", flags: [Flag("id", "ID", "id of the service")]
+  ) { command in
     guard let id = command.arguments.value("id") ?? command.arguments.words.first else {
       throw UsageError("ID is missing")
     }
@@ -86,11 +84,10 @@ extension Command {
     return 0
   }
 
-  static let servicesList = Command(
+  static let servicesList = Command.client(
     name: "services list", summary: "names of all services, with their tags",
-    usage: "[--stale]", flags: [ClientCommand.staleFlag] + Flag.client
-  ) { input in
-    let command = try ClientCommand(input, flags: [ClientCommand.staleFlag])
+    usage: "[--stale]", flags: [ClientCommand.staleFlag]
+  ) { command in
     try command.arguments.expect()
     let services = try command.roost.services(consistency: command.consistency)
     if command.wantsJSON {
@@ -106,14 +103,12 @@ extension Command {
     return 0
   }
 
-  static let health = Command(
+  static let health = Command.client(
     name: "health", summary: "instances of a service and the state of their checks",
     usage: "[--passing] [--stale] SERVICE",
     flags: [Flag("passing", "only instances all of whose checks pass"), ClientCommand.staleFlag]
-      + Flag.client
-  ) { input in
-    let command = try ClientCommand(
-      input, flags: [Flag("passing", ""), ClientCommand.staleFlag])
+
+  ) { command in
     try command.arguments.expect("SERVICE")
     let instances = try command.roost.health(
       command.arguments.words[0], passingOnly: command.arguments.has("passing"),

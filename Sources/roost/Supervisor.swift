@@ -52,9 +52,7 @@ struct Supervisor {
   private mutating func start(_ node: SupervisedNode) throws(CommandFailure) {
     var pipe: [Int32] = [-1, -1]
     guard unsafe croost_pipe(&pipe, 1) == 0 else { throw CommandFailure("cannot make a pipe") }
-    let program = "/proc/self/exe"
-    let words = ["roost", "agent", "--config", node.file]
-    let pid = Self.spawn(program, words, output: pipe[1])
+    let pid = NodeProgram.start(file: node.file, output: pipe[1])
     croost_close(pipe[1])
     guard pid > 0 else {
       croost_close(pipe[0])
@@ -62,15 +60,6 @@ struct Supervisor {
     }
     children.append(Child(node: node, pid: pid, output: pipe[0]))
     say(node, "started, pid \(pid)", .dim)
-  }
-
-  private static func spawn(_ program: String, _ words: [String], output: Int32) -> Int32 {
-    // Sound: the C strings live until the call returns; spawn copies what it needs.
-    let arguments: [UnsafeMutablePointer<CChar>?] = unsafe words.map { unsafe strdup($0) } + [nil]
-    defer { unsafe arguments.forEach { unsafe free($0) } }
-    let flags = CROOST_SPAWN_NEW_GROUP | CROOST_SPAWN_DIE_WITH_PARENT
-    return unsafe croost_spawn(
-      program, arguments, environ, nil, -1, output, output, UInt32(flags))
   }
 
   private func waitForSomething(_ signalDescriptor: Int32) {
