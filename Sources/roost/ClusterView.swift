@@ -120,6 +120,10 @@ struct ClusterView {
   private func summary(_ leader: NodeReport?) -> String {
     let alive = nodes.count { $0.report != nil }
     guard let leader else {
+      if alive * 2 > nodes.count {
+        return Console.styled("No leader yet", .yellow)
+          + ": \(alive) of \(nodes.count) nodes answer, a majority; they are electing one."
+      }
       return Console.styled("No leader", .red)
         + ": \(alive) of \(nodes.count) nodes answer; writes and default reads are refused until a "
         + "majority is up."
