@@ -34,7 +34,8 @@ final class DNSConnection: TCPConnectionDelegate {
   }
 
   private func closeIfDone() {
-    if hasReachedEOF, owed <= 0, !isParsing { tcp.closeAfterFlush() }
+    // Above the mark there may be questions left that wait for their turn.
+    if hasReachedEOF, owed <= 0, !isParsing, !tcp.isAboveHighWater { tcp.closeAfterFlush() }
   }
 
   private func parse() {

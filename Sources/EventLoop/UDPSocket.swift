@@ -37,8 +37,9 @@ package final class UDPSocket: PollHandler {
   private var fd: Int32
   private var buffer: [UInt8]
 
-  /// Handed out per turn, so that a flood does not starve the others.
+  /// Handed out per turn, and for how long at most, so that a flood does not starve the others.
   private static let datagramsPerTurnMax = 128
+  private static let turnNanosecondsMax: UInt64 = 2_000_000
   /// What the kernel keeps for a server that is busy; it may grant less.
   private static let kernelBufferBytes: Int32 = 1 << 20
 
@@ -127,8 +128,9 @@ package final class UDPSocket: PollHandler {
   }
 
   override func pollReady(_ events: UInt32) {
+    let end = croost_monotonic() + UDPSocket.turnNanosecondsMax
     for _ in 0..<UDPSocket.datagramsPerTurnMax {
-      guard fd >= 0, let receive, receiveOne(receive) else { return }
+      guard fd >= 0, let receive, receiveOne(receive), croost_monotonic() < end else { return }
     }
   }
 
