@@ -42,6 +42,8 @@ package final class CheckRunner {
   }
 
   private let context: ProbeContext
+  /// Has threads: made for the first script.
+  private lazy var scriptDesk = ScriptDesk(loop: context.loop)
   private let report: (_ id: String, _ status: ProbeStatus, _ output: String) -> Void
   private var random: SplitMix
   /// Only looked up, and walked where order does not matter.
@@ -171,7 +173,7 @@ package final class CheckRunner {
     let timeout =
       spec.timeoutNanoseconds > 0
       ? min(spec.timeoutNanoseconds, context.limits.nanosecondsMax)
-      : context.limits.timeoutNanosecondsDefault
+      : defaultTimeout(spec.kind)
     let done = { [weak self] (result: ProbeResult) in
       guard let self else { return }
       finished(check, result)
@@ -187,12 +189,24 @@ package final class CheckRunner {
         address: address, context: context, timeoutNanoseconds: timeout, done: done)
     case .udp:
       return FixedProbe("udp checks are not supported by this version of Roost", done: done)
-    case .grpc:
-      return FixedProbe("grpc checks are not supported by this version of Roost", done: done)
-    case .script:
-      return FixedProbe("Scripts are disabled on this agent", done: done)
+    case .grpc(let target, let usesTLS):
+      return GRPCProbe(
+        target: target, usesTLS: usesTLS, context: context, timeoutNanoseconds: timeout,
+        done: done)
+    case .script(let arguments):
+      guard context.limits.allowsScripts else {
+        return FixedProbe("Scripts are disabled on this agent", done: done)
+      }
+      return ScriptProbe(
+        arguments: arguments, desk: scriptDesk, timeoutNanoseconds: timeout,
+        outputBytesMax: spec.outputBytesMax, done: done)
     case .unsupported(let reason): return FixedProbe(reason, done: done)
     }
+  }
+
+  private func defaultTimeout(_ kind: ProbeKind) -> UInt64 {
+    if case .script = kind { return context.limits.scriptTimeoutNanosecondsDefault }
+    return context.limits.timeoutNanosecondsDefault
   }
 
   private func finished(_ check: Check, _ result: ProbeResult) {

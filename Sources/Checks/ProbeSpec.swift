@@ -7,8 +7,8 @@ package enum ProbeKind: Sendable, Equatable {
   case udp(address: String)
   /// `host:port` or `host:port/service`.
   case grpc(target: String, usesTLS: Bool)
-  /// `shell`: run `arguments[0]` through it; otherwise the arguments are executed as they are.
-  case script(arguments: [String], shell: String)
+  /// Executed as they are, without a shell.
+  case script(arguments: [String])
   /// Always critical, for the reason given.
   case unsupported(String)
 
@@ -24,8 +24,7 @@ package enum ProbeKind: Sendable, Equatable {
     case (.udp(let address), .udp(let otherAddress)): address == otherAddress
     case (.grpc(let target, let tls), .grpc(let otherTarget, let otherTLS)):
       target == otherTarget && tls == otherTLS
-    case (.script(let arguments, let shell), .script(let otherArguments, let otherShell)):
-      arguments == otherArguments && shell == otherShell
+    case (.script(let arguments), .script(let otherArguments)): arguments == otherArguments
     case (.unsupported(let text), .unsupported(let otherText)): text == otherText
     default: false
     }
@@ -42,7 +41,7 @@ package struct ProbeSpec: Equatable, Sendable {
   package var kind: ProbeKind
   /// Less than a second counts as one.
   package var intervalNanoseconds: UInt64
-  /// 0: ten seconds.
+  /// 0: ten seconds, for scripts thirty.
   package var timeoutNanoseconds: UInt64
   /// So many results in a row change the status; 0 and 1: the first does.
   package var successBeforePassing: Int
@@ -82,6 +81,7 @@ package struct CheckLimits: Sendable {
   package var allowsScripts = false
   package var intervalNanosecondsMin: UInt64 = 1_000_000_000
   package var timeoutNanosecondsDefault: UInt64 = 10_000_000_000
+  package var scriptTimeoutNanosecondsDefault: UInt64 = 30_000_000_000
   /// A year; longer intervals and timeouts count as that, so that deadlines cannot overflow.
   package var nanosecondsMax: UInt64 = 366 * 86_400 * 1_000_000_000
   package init() {}

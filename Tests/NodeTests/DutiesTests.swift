@@ -365,6 +365,23 @@ struct DutiesTests {
     t.end()
   }
 
+  /// What the configuration defines comes into the catalog by itself, one refusal aside.
+  @Test func definitionsOfTheConfigurationAreRegistered() throws {
+    func registration(_ id: String) -> Command {
+      var service = ServiceRecord(node: "", id: id, name: id)
+      service.origin = .agent
+      return .agentRegister(
+        AgentRegistration(
+          host: "node1", service: service, checks: [], replaceExistingChecks: true))
+    }
+    let t = try DutyCluster(1) {
+      $0.registrations = ["one", "consul", "two"].map(registration)
+    }
+    #expect(t.run(3) { t.cluster[0].registry.agentService("two") != nil })
+    #expect(t.cluster[0].registry.agentService("one")?.node == "node1")
+    t.end()
+  }
+
   // MARK: Cost
 
   @Test func tenThousandChecksCostNothingWhileNothingChanges() throws {

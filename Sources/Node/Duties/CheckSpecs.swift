@@ -25,7 +25,7 @@ extension CheckDuty {
       guard scripts.allows(definition.args) else {
         return .unsupported("Scripts are disabled on this agent")
       }
-      return .script(arguments: definition.args, shell: definition.shell)
+      return .script(arguments: definition.args)
     }
     if !definition.http.isEmpty {
       return .http(

@@ -1,0 +1,99 @@
+import Basics
+import Foundation
+import Glibc
+import RoostClient
+import Testing
+
+@Suite(.serialized, .timeLimit(.minutes(2)))
+struct ChecksTests {
+  /// fault-scenarios.md R1, R2: the node that runs a check is killed; the check goes on elsewhere
+  /// within three seconds, and its service is passing all the time.
+  @Test func aCheckOutlivesTheNodeThatRunsIt() async throws {
+    try await onThread {
+      let cluster = try LocalCluster(count: 3)
+      let target = try CountingTarget()
+      defer { target.close() }
+      let leader = try #require(cluster.leader())
+      let host = (leader + 1) % 3
+      let body = """
+        {"Name": "web", "ID": "web1", "Port": 80, "Check":
+          {"HTTP": "http://127.0.0.1:\(target.port)/health", "Interval": "1s", "Timeout": "1s"}}
+        """
+      let raw = try RawConnection(port: cluster.nodes[host].httpPort)
+      let answer = try raw.exchange(
+        "PUT", "/v1/agent/service/register", body: Array(body.utf8))
+      #expect(answer.status == 200, "\(String(decoding: answer.body, as: UTF8.self))")
+      func isPassing(_ i: Int) throws -> Bool {
+        let connection = try RawConnection(port: cluster.nodes[i].httpPort)
+        let answer = try connection.exchange("GET", "/v1/health/service/web?passing")
+        return answer.status == 200 && String(decoding: answer.body, as: UTF8.self).contains("web1")
+      }
+      try cluster.wait("the first probe") { try isPassing(leader) }
+
+      cluster.signal(host, SIGKILL)
+      let killed = Date()
+      let before = target.count
+      let survivors = (0..<3).filter { $0 != host }
+      while target.count == before, Date().timeIntervalSince(killed) < 4 {
+        for i in survivors { #expect(try isPassing(i)) }
+        usleep(10_000)
+      }
+      let took = Date().timeIntervalSince(killed)
+      #expect(target.count > before && took < 3, "probed again after \(took) s")
+      let start = target.count
+      let end = Date().addingTimeInterval(4)
+      while Date() < end {
+        for i in survivors { #expect(try isPassing(i)) }
+        usleep(50_000)
+      }
+      #expect((3...5).contains(target.count - start), "\(target.count - start) probes in 4 s")
+    }
+  }
+}
+
+/// Answers 200 to whatever comes, and counts.
+final class CountingTarget: @unchecked Sendable {
+  // Sound: the descriptor is set before the thread starts; the count is behind the lock.
+  let port: UInt16
+  private let descriptor: Int32
+  private let lock = NSLock()
+  private var answered = 0
+
+  var count: Int { lock.withLock { answered } }
+
+  init() throws {
+    descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = unsafe inet_addr("127.0.0.1")
+    var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+    let listener = descriptor
+    port = unsafe withUnsafeMutablePointer(to: &address) { pointer in
+      unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        guard unsafe bind(listener, $0, size) == 0, listen(listener, 64) == 0,
+          unsafe getsockname(listener, $0, &size) == 0
+        else { return UInt16(0) }
+        return unsafe UInt16(bigEndian: pointer.pointee.sin_port)
+      }
+    }
+    guard port != 0 else { throw LocalCluster.Failure("no free port for the target") }
+    let thread = Thread { [self] in serve() }
+    thread.start()
+  }
+
+  func close() { shutdown(descriptor, Int32(SHUT_RDWR)) }
+
+  private func serve() {
+    while true {
+      let connection = accept(descriptor, nil, nil)
+      guard connection >= 0 else { break }
+      var request = [UInt8](repeating: 0, count: 4096)
+      _ = unsafe recv(connection, &request, request.count, 0)
+      let answer = Array("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok".utf8)
+      _ = unsafe send(connection, answer, answer.count, Int32(MSG_NOSIGNAL))
+      Glibc.close(connection)
+      lock.withLock { answered += 1 }
+    }
+    Glibc.close(descriptor)
+  }
+}
