@@ -187,8 +187,9 @@ package final class CheckRunner {
     case .tcp(let address):
       return TCPProbe(
         address: address, context: context, timeoutNanoseconds: timeout, done: done)
-    case .udp:
-      return FixedProbe("udp checks are not supported by this version of Roost", done: done)
+    case .udp(let address):
+      return UDPProbe(
+        address: address, context: context, timeoutNanoseconds: timeout, done: done)
     case .grpc(let target, let usesTLS):
       return GRPCProbe(
         target: target, usesTLS: usesTLS, context: context, timeoutNanoseconds: timeout,

@@ -107,6 +107,25 @@ private final class Fixture {
     #expect(header("content-length") == "4")
   }
 
+  /// Refused by the target's machine, answered, or silent.
+  @Test func udpRules() throws {
+    let fixture = try Fixture()
+    let silent = try UDPSocket(
+      address: SocketAddress(ip: [127, 0, 0, 1], port: 0), loop: fixture.loop,
+      datagramBytesMax: 512
+    ) { _, _ in }
+    let address = "\(silent.localAddress)"
+    let report = fixture.once(.udp(address: address), timeout: seconds / 5)
+    #expect(report?.status == .passing && report?.output == "UDP connect \(address): Success")
+    silent.close()
+    let refused = fixture.once(.udp(address: address))
+    #expect(refused?.status == .critical)
+    #expect(refused?.output.hasSuffix("connection refused") == true, "\(refused?.output ?? "")")
+    #expect(fixture.once(.udp(address: "nonsense"))?.status == .critical)
+    let metadata = fixture.once(.udp(address: "169.254.169.254:80"))
+    #expect(metadata?.output == "dial udp 169.254.169.254:80: link-local targets are refused")
+  }
+
   @Test func failuresInGoWords() throws {
     let fixture = try Fixture()
     func output(_ kind: ProbeKind, timeout: UInt64 = 5 * seconds) -> String {
