@@ -12,5 +12,12 @@ package struct APILimits: Sendable {
   package var jsonBodyBytesMax = 2 << 20
   /// How long a read of `/v1/agent/…` waits for the leader before it answers from local state.
   package var agentReadNanosecondsMax: UInt64 = 1_000_000_000
+  /// Archives above this are refused with 413 before they are read.
+  package var archiveBytesMax = 1 << 30
+  /// Snapshots sent at a time; more are told to come back (503).
+  package var archivesMax = 4
+  /// A step of a restore is tried again for so long while there is no leader.
+  package var restoreRetryNanoseconds: UInt64 = 20_000_000_000
+  package var restorePauseNanoseconds: UInt64 = 100_000_000
   package init() {}
 }

@@ -15,11 +15,20 @@ struct Answer {
   var topic: Topic?
   var moreTopics: [Topic] = []
   var headers: [(name: StaticString, value: HTTPResponse.HeaderValue)] = []
+  /// When a query that has seen this index waits.
+  var blocking = Blocking.whileNotAbove
   /// `X-Consul-Knownleader` says false whatever is known. Consul answers blocking queries of
   /// health/service from an event stream that knows no leader, and clients have learned so.
   var deniesLeader = false
   /// What follows `body` when the answer has more than one piece.
   var rest: KVListing?
+
+  enum Blocking {
+    case whileNotAbove
+    /// The index is a mark that may go anywhere (11.5).
+    case whileEqual
+    case never
+  }
 
   var topics: [Topic] { (topic.map { [$0] } ?? []) + moreTopics }
 

@@ -46,6 +46,13 @@ package protocol Backend: AnyObject, SendableMetatype {
   func addPeer(
     name: String, peerAddress: String, completion: @escaping (RequestFailure?) -> Void)
   func removePeer(_ id: NodeID, completion: @escaping (RequestFailure?) -> Void)
+
+  /// Runs `job` on a worker thread; false when too much waits there.
+  func runOnWorker(_ job: @escaping @Sendable () -> Void) -> Bool
+  /// What the returned closure is given, on any thread, is handed to `deliver` on the loop's.
+  func makePost(
+    _ deliver: @escaping ([BackgroundResult]) -> Void
+  ) -> @Sendable (BackgroundResult) -> Void
 }
 
 extension Node: Backend {
@@ -55,4 +62,11 @@ extension Node: Backend {
     loop.schedule(after: nanoseconds, body)
   }
   package func cancel(_ timer: TimerID) { loop.cancel(timer) }
+  package func runOnWorker(_ job: @escaping @Sendable () -> Void) -> Bool { workers.run(job) }
+  package func makePost(
+    _ deliver: @escaping ([BackgroundResult]) -> Void
+  ) -> @Sendable (BackgroundResult) -> Void {
+    let mailbox = loop.makeMailbox(deliver)
+    return { result in mailbox.post(result) }
+  }
 }

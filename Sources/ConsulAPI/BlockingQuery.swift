@@ -44,7 +44,12 @@ extension ConsulAPI {
       guard let sent = read.query.text("hash"), !sent.isEmpty else { return false }
       return sent == String(hash, radix: 16)
     }
-    return read.options.index > 0 && max(1, answer.index) <= read.options.index
+    guard read.options.index > 0 else { return false }
+    switch answer.blocking {
+    case .whileNotAbove: return max(1, answer.index) <= read.options.index
+    case .whileEqual: return max(1, answer.index) == read.options.index
+    case .never: return false
+    }
   }
 }
 

@@ -181,7 +181,14 @@ enum Catalog {
   static func sort<T>(
     _ items: inout [T], near read: Read, _ site: Site, _ nodeName: (T) -> String
   ) {
-    guard var near = read.query.text("near"), !near.isEmpty else { return }
+    sort(&items, near: read.query.text("near") ?? "", site, nodeName)
+  }
+
+  static func sort<T>(
+    _ items: inout [T], near given: String, _ site: Site, _ nodeName: (T) -> String
+  ) {
+    guard !given.isEmpty else { return }
+    var near = given
     if near == "_agent" { near = site.nodeName }
     let wanted = foldedName(near)
     let first = items.filter { item in foldedName(nodeName(item)) == wanted }

@@ -30,6 +30,10 @@ package final class ConsulAPI<B: Backend> {
   let startedAt: UInt64
   /// Parked blocking queries, for the bound and for metrics.
   package internal(set) var parkedCount = 0
+  /// Archives that are being sent.
+  var archivesUnderWay = 0
+  var isRestoring = false
+  let background: Background<B>
 
   private enum Target {
     case route(Int)
@@ -43,11 +47,13 @@ package final class ConsulAPI<B: Backend> {
     random: @escaping () -> UInt64 = ConsulAPI.systemRandom
   ) {
     backend = node
+    background = Background(node)
     self.limits = limits
     startedAt = node.wallClock
     self.random = random
     site = Site(
-      datacenter: node.configuration.datacenter, nodeName: node.configuration.nodeName)
+      datacenter: node.configuration.datacenter, nodeName: node.configuration.nodeName,
+      random: random)
     routes = Self.makeRoutes()
     var router = Router<Target>()
     for (index, route) in routes.enumerated() {
@@ -79,7 +85,10 @@ package final class ConsulAPI<B: Backend> {
   package func start(
     address: SocketAddress, loop: EventLoop, limits: HTTPLimits = HTTPLimits()
   ) throws(SystemError) -> HTTPServer {
-    try HTTPServer(
+    var limits = limits
+    limits.largeBodyPath = "/v1/snapshot"
+    limits.largeBodyBytesMax = self.limits.archiveBytesMax
+    return try HTTPServer(
       address: address, loop: loop, limits: limits,
       bodyLimit: { [unowned self] head in bodyLimit(head) },
       handler: { [unowned self] request, responder in handle(request, responder) })
@@ -253,7 +262,7 @@ package final class ConsulAPI<B: Backend> {
     _ consistency: Consistency, _ options: QueryOptions, _ context: RequestContext,
     _ done: @escaping (RequestFailure?) -> Void
   ) {
-    if consistency == .agent {
+    if consistency == .agent || consistency == .events {
       // What was registered through another node a moment ago is there; without a leader the
       // node answers with what it has (3.7).
       guard backend.hasLeader else { return done(nil) }

@@ -77,18 +77,7 @@ enum Health {
     Catalog.sort(&instances, near: read, site) { view in view.instance.node.name }
     var writer = read.writer(reserving: 64 + instances.count * 1024)
     writer.beginArray()
-    for view in instances {
-      writer.beginObject()
-      writer.key("Node")
-      writer.node(view.instance.node, site.datacenter)
-      writer.key("Service")
-      writer.nodeService(view.instance.service)
-      writer.key("Checks")
-      writer.beginArray()
-      for check in view.checks { writer.check(check) }
-      writer.endArray()
-      writer.endObject()
-    }
+    for view in instances { writer.serviceHealth(view) }
     writer.endArray()
     let answer = Answer.json(writer)
     if let key { site.discovery.keep(key, index: index, body: answer.body) }
@@ -101,5 +90,21 @@ enum Health {
     var answer = found.depending(on: .service(foldedName(name)), index: index)
     answer.deniesLeader = read.options.index > 0
     return answer
+  }
+}
+
+extension JSONWriter {
+  /// 9.5. What a prepared query answers shows missing tags as null.
+  mutating func serviceHealth(_ view: ServiceHealthView, emptyTagsAreNull: Bool = false) {
+    beginObject()
+    key("Node")
+    node(view.instance.node, view.datacenter)
+    key("Service")
+    nodeService(view.instance.service, emptyTagsAreNull: emptyTagsAreNull)
+    key("Checks")
+    beginArray()
+    for check in view.checks { self.check(check, emptyTagsAreNull: emptyTagsAreNull) }
+    endArray()
+    endObject()
   }
 }

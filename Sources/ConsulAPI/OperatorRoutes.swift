@@ -98,60 +98,6 @@ extension ConsulAPI {
 
   // MARK: Autopilot
 
-  /// Membership and promotion are not tuned from outside, so this never changes.
-  static func autopilotConfiguration(_ api: ConsulAPI, _ call: Call) throws(Refusal) -> Answer {
-    var writer = call.writer(reserving: 512)
-    writer.beginObject()
-    writer.field("CleanupDeadServers", false)
-    writer.field("LastContactThreshold", "200ms")
-    writer.field("MaxTrailingLogs", 250)
-    writer.field("MinQuorum", 0)
-    writer.field("ServerStabilizationTime", "10s")
-    writer.field("RedundancyZoneTag", "")
-    writer.field("DisableUpgradeMigration", false)
-    writer.field("UpgradeVersionTag", "")
-    writer.indexes(create: 1, modify: 1)
-    writer.endObject()
-    return .json(writer)
-  }
-
-  static func autopilotConfigure(_ api: ConsulAPI, _ call: Call) throws(Refusal) -> Answer {
-    do {
-      let body = try BodyDecoder.parse(call.request.body)
-      try BodyDecoder.object(body, "api.AutopilotConfiguration") {
-        name, field throws(DecodeError) in
-        try readAutopilot(name, field)
-      }
-    } catch {
-      throw .bad("Bad request: Error parsing autopilot config: \(error.message)")
-    }
-    if let cas = call.query.bytes("cas") {
-      do {
-        _ = try UInt64(goParsing: cas)
-      } catch {
-        throw .bad("Bad request: Error parsing cas value: \(error.text)")
-      }
-    }
-    throw .bad("Bad request: Roost's membership settings are fixed; there is nothing to configure")
-  }
-
-  private static func readAutopilot(
-    _ name: String, _ field: BodyField
-  ) throws(DecodeError) -> Bool {
-    var flag = false
-    var number = 0
-    var duration: Int64 = 0
-    var text = ""
-    switch name {
-    case "cleanupdeadservers", "disableupgrademigration": try field.read(&flag)
-    case "maxtrailinglogs", "minquorum", "createindex", "modifyindex": try field.read(&number)
-    case "lastcontactthreshold", "serverstabilizationtime": try field.readDuration(&duration)
-    case "redundancyzonetag", "upgradeversiontag": try field.read(&text)
-    default: return false
-    }
-    return true
-  }
-
   /// How many voters may still fail: healthy ones beyond the majority.
   private static func failureTolerance(_ members: [MemberStatus]) -> Int {
     let voters = members.filter(\.isVoter)

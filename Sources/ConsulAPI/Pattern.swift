@@ -37,6 +37,8 @@ struct Pattern {
     case jump(Int)
     case atStart
     case atEnd
+    /// The place is kept: twice the group's number where it begins, one more where it ends.
+    case save(Int)
     case match
   }
 
@@ -44,10 +46,13 @@ struct Pattern {
   static let instructionsMax = 2000
 
   private let program: [Instruction]
+  /// With the whole match.
+  private let groupCount: Int
 
   init(parsing text: String) throws(Fault) {
     var compiler = PatternCompiler(Array(text.unicodeScalars.map(\.value)))
     program = try compiler.compile()
+    groupCount = compiler.groupCount
   }
 
   func matches(_ text: String) -> Bool {
@@ -80,6 +85,7 @@ struct Pattern {
       switch program[state] {
       case .match: return true
       case .jump(let target): pending.append(target)
+      case .save: pending.append(state + 1)
       case .split(let a, let b): pending += [b, a]
       case .atStart: if isStart { pending.append(state + 1) }
       case .atEnd: if isEnd { pending.append(state + 1) }
@@ -87,6 +93,79 @@ struct Pattern {
       }
     }
     return false
+  }
+
+  // MARK: Groups
+
+  /// The texts of the whole match and of every group (empty where it took no part), of the
+  /// leftmost match that a backtracking engine would find first; nil without a match.
+  ///
+  /// The same machine with a list of places for every state (Pike's VM), states in the order of
+  /// their preference.
+  func captures(in text: String) -> [String]? {
+    let scalars = Array(text.unicodeScalars)
+    var current = Threads(program.count)
+    var best: [Int]?
+    for index in 0...scalars.count {
+      if best == nil {
+        let start = Array(repeating: -1, count: 2 * groupCount)
+        current.add(0, start, program, index, scalars.count)
+      }
+      var next = Threads(program.count)
+      for thread in current.list {
+        switch program[thread.state] {
+        case .match: best = thread.places
+        case .scalars(let set):
+          if index < scalars.count, set.contains(scalars[index].value) {
+            next.add(thread.state + 1, thread.places, program, index + 1, scalars.count)
+          }
+          continue
+        default: continue
+        }
+        // What comes after a match is preferred less.
+        break
+      }
+      if next.list.isEmpty, best != nil { break }
+      current = next
+    }
+    return best.map { places in
+      (0..<groupCount).map { group in
+        let (start, end) = (places[2 * group], places[2 * group + 1])
+        guard start >= 0, end >= start else { return "" }
+        var part = String.UnicodeScalarView()
+        part.append(contentsOf: scalars[start..<end])
+        return String(part)
+      }
+    }
+  }
+
+  private struct Threads {
+    var list: [(state: Int, places: [Int])] = []
+    private var isIn: [Bool]
+
+    init(_ count: Int) { isIn = Array(repeating: false, count: count) }
+
+    /// Adds a state and all that it leads to without a character, the preferred ones first.
+    mutating func add(
+      _ first: Int, _ places: [Int], _ program: [Instruction], _ index: Int, _ end: Int
+    ) {
+      var pending = [(first, places)]
+      while let (state, places) = pending.popLast() {
+        guard !isIn[state] else { continue }
+        isIn[state] = true
+        switch program[state] {
+        case .match, .scalars: list.append((state, places))
+        case .jump(let target): pending.append((target, places))
+        case .split(let a, let b): pending += [(b, places), (a, places)]
+        case .save(let place):
+          var moved = places
+          moved[place] = index
+          pending.append((state + 1, moved))
+        case .atStart: if index == 0 { pending.append((state + 1, places)) }
+        case .atEnd: if index == end { pending.append((state + 1, places)) }
+        }
+      }
+    }
   }
 
   private struct States {

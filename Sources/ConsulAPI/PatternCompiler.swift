@@ -11,14 +11,16 @@ struct PatternCompiler {
   private var index = 0
   private var depth = 0
   private var ignoresCase = false
+  /// Of the groups that are kept, the whole match among them.
+  private(set) var groupCount = 1
+  static let groupsMax = 100
 
   init(_ text: [UInt32]) { self.text = text }
 
   mutating func compile() throws(Pattern.Fault) -> [Pattern.Instruction] {
-    var program = try alternatives()
+    let program = try alternatives()
     if index < text.count { throw fault("unexpected )") }
-    program.append(.match)
-    return program
+    return [.save(0)] + Self.moved(program, by: 1) + [.save(1), .match]
   }
 
   private func fault(_ reason: String) -> Pattern.Fault {
@@ -76,30 +78,38 @@ struct PatternCompiler {
     var program = atom
     while index < text.count {
       switch text[index] {
-      case 0x2A: program = Self.star(program)
-      case 0x2B: program += Self.moved(Self.star(program), by: program.count)
-      case 0x3F: program = Self.optional(program)
+      case 0x2A: program = Self.star(program, isGreedy: isGreedy(after: index))
+      case 0x2B:
+        let star = Self.star(program, isGreedy: isGreedy(after: index))
+        program += Self.moved(star, by: program.count)
+      case 0x3F: program = Self.optional(program, isGreedy: isGreedy(after: index))
       case 0x7B:
         guard let (low, high, end) = bounds() else { return program }
-        program = try expanded(program, low, high)
         index = end - 1
+        program = try expanded(program, low, high, isGreedy: isGreedy(after: index))
       default: return program
       }
       index += 1
-      // Not greedy: the same set of texts.
       if index < text.count, text[index] == 0x3F { index += 1 }
       try checkSize(program)
     }
     return program
   }
 
-  private static func star(_ program: [Instruction]) -> [Instruction] {
-    let end = program.count + 2
-    return [.split(1, end)] + moved(program, by: 1) + [.jump(0)]
+  /// Whether a `?` follows makes no difference to what matches, but to what the groups hold.
+  private func isGreedy(after index: Int) -> Bool {
+    index + 1 >= text.count || text[index + 1] != 0x3F
   }
 
-  private static func optional(_ program: [Instruction]) -> [Instruction] {
-    [.split(1, program.count + 1)] + moved(program, by: 1)
+  private static func star(_ program: [Instruction], isGreedy: Bool) -> [Instruction] {
+    let end = program.count + 2
+    let split = isGreedy ? Instruction.split(1, end) : .split(end, 1)
+    return [split] + moved(program, by: 1) + [.jump(0)]
+  }
+
+  private static func optional(_ program: [Instruction], isGreedy: Bool) -> [Instruction] {
+    let end = program.count + 1
+    return [isGreedy ? .split(1, end) : .split(end, 1)] + moved(program, by: 1)
   }
 
   /// `{n}`, `{n,}` or `{n,m}` at `index`, and where it ends; nil: the brace is a literal.
@@ -124,7 +134,7 @@ struct PatternCompiler {
   }
 
   private func expanded(
-    _ program: [Instruction], _ low: Int, _ high: Int?
+    _ program: [Instruction], _ low: Int, _ high: Int?, isGreedy: Bool
   ) throws(Pattern.Fault) -> [Instruction] {
     let most = high ?? low
     guard most >= low, most <= Self.repeatMax else { throw fault("invalid repeat count") }
@@ -134,9 +144,10 @@ struct PatternCompiler {
     var result: [Instruction] = []
     for _ in 0..<low { result += Self.moved(program, by: result.count) }
     if high == nil {
-      result += Self.moved(Self.star(program), by: result.count)
+      result += Self.moved(Self.star(program, isGreedy: isGreedy), by: result.count)
     } else {
-      for _ in low..<most { result += Self.moved(Self.optional(program), by: result.count) }
+      let optional = Self.optional(program, isGreedy: isGreedy)
+      for _ in low..<most { result += Self.moved(optional, by: result.count) }
     }
     return result
   }
@@ -164,15 +175,21 @@ struct PatternCompiler {
 
   private mutating func group() throws(Pattern.Fault) -> [Instruction] {
     let outer = ignoresCase
+    var isKept = true
     if index < text.count, text[index] == 0x3F {
       index += 1
+      isKept = index < text.count && text[index] == 0x50
       if try flags() { return [] }
     }
+    let number = groupCount
+    if isKept { groupCount += 1 }
+    guard groupCount <= Self.groupsMax else { throw fault("expression too large") }
     let inner = try alternatives()
     guard index < text.count, text[index] == 0x29 else { throw fault("missing closing )") }
     index += 1
     ignoresCase = outer
-    return inner
+    guard isKept else { return inner }
+    return [.save(2 * number)] + Self.moved(inner, by: 1) + [.save(2 * number + 1)]
   }
 
   /// What follows `(?`: flags, a name, or `:`. True when the group ended there, as `(?i)`.

@@ -36,6 +36,7 @@ extension ConsulAPI {
     // Two that are always there, and up to five here: one allocation.
     response.headers.reserveCapacity(response.headers.count + 5)
     response.headers.append(("X-Consul-Index", .number(max(1, answer.index))))
+    if consistency == .events { return response }
     appendLeader(to: &response, options, denied: answer.deniesLeader)
     if consistency == .indexedWithMode {
       response.headers.append(("X-Consul-Effective-Consistency", .fixed(options.mode.name)))
@@ -112,6 +113,8 @@ extension ConsulAPI {
   package func bodyLimit(_ head: HTTPRequest) -> HTTPResponse? {
     guard let length = head.contentLength else { return nil }
     let path = head.rawPath
+    // The server's own limit for that path.
+    if path.elementsEqual("/v1/snapshot".utf8) { return nil }
     let isTransaction = path.elementsEqual("/v1/txn".utf8)
     let limit =
       path.starts(with: "/v1/kv/".utf8) || isTransaction

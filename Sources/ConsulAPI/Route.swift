@@ -16,6 +16,10 @@ enum Permission: Equatable {
   case agentRead, agentWrite
   case operatorRead, operatorWrite
   case aclRead, aclWrite
+  case eventRead, eventWrite
+  case queryRead, queryWrite
+  /// The whole state, secrets included.
+  case snapshot
   /// Every operation of a transaction by itself.
   case perOperation
   /// Depends on the kind of the config entry.
@@ -28,6 +32,8 @@ enum Consistency: Equatable {
   case indexed
   /// B C E: the same with `X-Consul-Effective-Consistency`.
   case indexedWithMode
+  /// Reads as `agent`, blocks, with an index and nothing about the leader: events (11.5).
+  case events
   /// C: read barrier unless stale, no headers.
   case plain
   /// `/v1/agent/…`: read barrier when there is a leader, else what this node has.
@@ -41,7 +47,7 @@ enum Consistency: Equatable {
 
   /// `dc` must name our own datacenter; agent endpoints do not look at it.
   var checksDatacenter: Bool { self != .agent && self != .agentLocal }
-  var hasIndex: Bool { self == .indexed || self == .indexedWithMode }
+  var hasIndex: Bool { self == .indexed || self == .indexedWithMode || self == .events }
 }
 
 /// All that the evaluation of a read needs: small, so that a parked query can keep it.
@@ -63,6 +69,8 @@ struct Site {
   let datacenter: String
   let nodeName: String
   let discovery = DiscoveryCache()
+  /// For answers that are shuffled.
+  let random: () -> UInt64
 }
 
 /// One request on its way to an answer that does not come from `Read`.
@@ -137,10 +145,11 @@ final class Route<B: Backend> {
   /// `OPTIONS,GET,PUT`: for `Allow`.
   let allow: String
 
-  init(_ path: String, _ endpoints: [Endpoint<B>]) {
+  /// - Parameter listsOptions: false where Consul checks the methods in the handler (16).
+  init(_ path: String, listsOptions: Bool = true, _ endpoints: [Endpoint<B>]) {
     self.path = path
     self.endpoints = endpoints
-    allow = "OPTIONS," + endpoints.map(\.method.name).joined(separator: ",")
+    allow = (listsOptions ? "OPTIONS," : "") + endpoints.map(\.method.name).joined(separator: ",")
   }
 
   func endpoint(for method: HTTPMethod) -> Endpoint<B>? {

@@ -10,7 +10,7 @@ import Registry
 extension ConsulAPI {
   static func makeRoutes() -> [Route<B>] {
     kvRoutes + catalogRoutes + healthRoutes + agentRoutes + sessionRoutes + clusterRoutes
-      + otherRoutes
+      + otherRoutes + queryRoutes
   }
 
   private typealias Row = Route<B>
@@ -220,7 +220,7 @@ extension ConsulAPI {
         "/v1/operator/autopilot/configuration",
         [
           local(.get, .operatorRead, .plain, autopilotConfiguration),
-          local(.put, .operatorWrite, .local, autopilotConfigure),
+          write(.put, .operatorWrite, autopilotConfigure),
         ]),
       Row("/v1/operator/autopilot/health", [local(.get, .operatorRead, .plain, autopilotHealth)]),
       Row("/v1/operator/autopilot/state", [local(.get, .operatorRead, .plain, autopilotState)]),
@@ -233,6 +233,32 @@ extension ConsulAPI {
           local(.post, .operatorWrite, .local, keyring),
           local(.put, .operatorWrite, .local, keyring),
           local(.delete, .operatorWrite, .local, keyring),
+        ]),
+    ]
+  }
+
+  private static var queryRoutes: [Row] {
+    [
+      Row(
+        "/v1/snapshot",
+        [
+          act(.get, .snapshot, .action, snapshotSave),
+          act(.put, .snapshot, .action, snapshotRestore),
+        ]),
+      Row("/v1/event/fire/", [write(.put, .eventWrite, eventFire)]),
+      Row("/v1/event/list", [get(.eventRead, .events, anything, Events.list)]),
+      Row(
+        "/v1/query",
+        [
+          get(.queryRead, .indexedWithMode, anything, Queries.all),
+          write(.post, .queryWrite, queryCreate),
+        ]),
+      Row(
+        "/v1/query/", listsOptions: false,
+        [
+          get(.queryRead, .indexedWithMode, Queries.check, Queries.one),
+          write(.put, .queryWrite, queryUpdate),
+          write(.delete, .queryWrite, queryDelete),
         ]),
     ]
   }
@@ -250,12 +276,12 @@ extension ConsulAPI {
       Row(
         "/v1/internal/ui/node/",
         [get(.nodeRead, .indexed, needs("Missing node name"), UI.node)]),
-      Row("/v1/config", [local(.put, .perKind, .local, configPut)]),
+      Row("/v1/config", [write(.put, .perKind, configPut)]),
       Row(
         "/v1/config/",
         [
           get(.perKind, .indexed, anything, ConfigEntries.get),
-          local(.delete, .perKind, .local, configDelete),
+          write(.delete, .perKind, configDelete),
         ]),
       Row(
         "/v1/acl/",

@@ -200,7 +200,9 @@ extension JSONWriter {
     case agentHealth
   }
 
-  mutating func check(_ check: CheckRecord, _ form: CheckForm = .health) {
+  mutating func check(
+    _ check: CheckRecord, _ form: CheckForm = .health, emptyTagsAreNull: Bool = false
+  ) {
     beginObject()
     field("Node", check.node)
     field("CheckID", check.id)
@@ -210,7 +212,8 @@ extension JSONWriter {
     field("Output", check.output)
     field("ServiceID", check.serviceID)
     field("ServiceName", check.serviceName)
-    field("ServiceTags", check.serviceTags)
+    key("ServiceTags")
+    if check.serviceTags.isEmpty && emptyTagsAreNull { null() } else { strings(check.serviceTags) }
     field("Type", form == .agentHealth ? "" : check.type)
     if form != .agentHealth {
       field("Interval", check.interval)

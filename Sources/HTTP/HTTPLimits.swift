@@ -5,6 +5,9 @@ package struct HTTPLimits: Sendable {
   /// Bodies above this are refused with 413 and the connection is closed; a handler may have a
   /// smaller limit of its own (`bodyLimit`).
   package var bodyBytesMax = 64 << 20
+  /// Requests to this very path (not decoded) may have bodies up to `largeBodyBytesMax` instead.
+  package var largeBodyPath = ""
+  package var largeBodyBytesMax = 0
   /// An idle connection, a long poll included, holds less than 4 KB of this process.
   package var connectionsMax = 32_768
   /// A gateway or one big host may hold a long poll for each of ten thousand names.

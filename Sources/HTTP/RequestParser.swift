@@ -52,6 +52,7 @@ struct RequestParser {
   private var bodyStart = 0
   /// Of the fixed body or of the current chunk.
   private var remaining = 0
+  private var bodyBytesMax = 0
   private var trailerCount = 0
   private var overheadBytes = 0
 
@@ -246,12 +247,15 @@ struct RequestParser {
   private mutating func finishHead() throws(RequestFault) {
     try head.check()
     bodyStart = buffer.count
+    let path = buffer[head.target.pathStart..<head.target.pathEnd]
+    let isLarge = !limits.largeBodyPath.isEmpty && path.elementsEqual(limits.largeBodyPath.utf8)
+    bodyBytesMax = isLarge ? limits.largeBodyBytesMax : limits.bodyBytesMax
     if head.isChunked {
       state = .chunkSize
       return
     }
     let length = head.contentLength ?? 0
-    guard length <= limits.bodyBytesMax else { throw RequestFault(413, "request body too large") }
+    guard length <= bodyBytesMax else { throw RequestFault(413, "request body too large") }
     remaining = length
     state = length == 0 ? .complete : .fixedBody
   }
@@ -289,7 +293,7 @@ struct RequestParser {
     guard overheadBytes <= limits.headerBytesMax else {
       throw RequestFault(400, "chunk extensions too large")
     }
-    guard size <= limits.bodyBytesMax - (buffer.count - bodyStart) else {
+    guard size <= bodyBytesMax - (buffer.count - bodyStart) else {
       throw RequestFault(413, "request body too large")
     }
     remaining = size

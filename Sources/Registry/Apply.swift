@@ -10,7 +10,7 @@ extension Registry {
   ) -> Outcome {
     invariant(index > lastIndex, "apply of index \(index) after \(lastIndex)")
     lastIndex = index
-    var context = ApplyContext(index: index, time: 0, changes: ChangeSet())
+    var context = ApplyContext(index: index &+ indexOffset, time: 0, changes: ChangeSet())
     // Moved in and out, so that its arrays are never shared.
     swap(&context.changes, &changes)
     defer { swap(&context.changes, &changes) }
@@ -42,6 +42,7 @@ extension Registry {
   ) throws(WireError) -> Outcome {
     let tag = try CommandTag(from: &reader)
     context.time = header.time
+    if staged != nil { dropIdleRestore(time: header.time) }
     // The command most applied stays out of the enum, whose cases are large.
     if tag == .kvSet {
       let command = try KVSet(from: &reader)
@@ -89,6 +90,17 @@ extension Registry {
       return .transaction(transaction(operations, &context))
     case .reapTombstones(let through):
       reapTombstones(through: through)
+      return .done
+    case .configSet(let entry, let cas): return .flag(setConfigEntry(entry, cas: cas, &context))
+    case .configDelete(let kind, let name, let cas):
+      return .flag(deleteConfigEntry(kind: kind, name: name, cas: cas, &context))
+    case .autopilotSet(let settings, let cas):
+      return .flag(setAutopilot(settings, cas: cas, &context))
+    case .eventFire(let event):
+      fire(event, &context)
+      return .done
+    case .restoreAbort(let id):
+      abortRestore(id)
       return .done
     case .register(let registration) where !registration.checks.isEmpty:
       return registerWhole(registration, &context)
@@ -142,8 +154,13 @@ extension Registry {
     case .hostDown(let host, let liveHosts): hostDown(host, liveHosts: liveHosts, &context)
     case .hostLeave(let host, let liveHosts): hostLeave(host, liveHosts: liveHosts, &context)
     case .sessionCreate(let session): try createSession(session, &context)
+    case .querySet(let query, let isNew): try setQuery(query, isNew: isNew, &context)
+    case .queryDelete(let id): try deleteQuery(id, &context)
+    case .restoreChunk(let chunk): try stage(chunk, &context)
+    case .restoreCommit(let id, let bytes, let checksum):
+      try commitRestore(id, bytes: bytes, checksum: checksum, &context)
     case .kvSet, .kvDelete, .kvDeleteTree, .checkUpdate, .sessionDestroy, .transaction,
-      .reapTombstones:
+      .reapTombstones, .configSet, .configDelete, .autopilotSet, .eventFire, .restoreAbort:
       invariant(false, "\(command.tag) is performed by its caller")
     }
   }

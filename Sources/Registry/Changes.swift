@@ -14,6 +14,10 @@ package enum Topic: Hashable, Sendable {
   /// Any check.
   case checks
   case sessions
+  case configEntries
+  case events
+  /// Prepared queries.
+  case queries
 }
 
 /// One agent check after one command; names as they are looked up (folded).
@@ -30,7 +34,7 @@ package struct AgentCheckChange: Equatable, Sendable {
 package struct ChangeSet: Equatable, Sendable {
   package var keys: [Key] = []
   package var deletedPrefixes: [Key] = []
-  /// Only `.nodes`, `.node`, `.services`, `.service`, `.checks`, `.sessions`; no duplicates.
+  /// Everything but `.key` and `.prefix`; no duplicates.
   package var topics: [Topic] = []
   /// Everything may have changed (a snapshot was restored).
   package var everything = false

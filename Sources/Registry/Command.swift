@@ -31,6 +31,17 @@ package enum Command: Equatable, Sendable {
   case transaction([TransactionOperation])
   /// Tombstones with an index at or below this one are dropped.
   case reapTombstones(through: UInt64)
+  case configSet(ConfigEntry, cas: UInt64?)
+  case configDelete(kind: String, name: String, cas: UInt64?)
+  case autopilotSet(AutopilotSettings, cas: UInt64?)
+  case eventFire(UserEvent)
+  /// Not new: refused when there is no query of that id.
+  case querySet(PreparedQuery, isNew: Bool)
+  case queryDelete(UniqueID)
+  /// The three steps of a restore: see `StagedRestore`.
+  case restoreChunk(RestoreChunk)
+  case restoreCommit(id: UniqueID, bytes: UInt64, checksum: UInt32)
+  case restoreAbort(UniqueID)
 }
 
 package struct KVSet: Equatable, Sendable {

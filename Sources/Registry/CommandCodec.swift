@@ -15,6 +15,8 @@ extension CommandEnvelope {
     var writer = Writer(reserving: 64)
     if case .kvSet(let set) = command {
       writer = Writer(reserving: 64 + set.key.bytes.count + set.value.count)
+    } else if case .restoreChunk(let chunk) = command {
+      writer = Writer(reserving: 96 + chunk.bytes.count)
     }
     writer.u8(Self.version)
     writer.u64(time)
@@ -66,6 +68,8 @@ enum CommandTag: UInt8 {
   case kvDelete, kvDeleteTree, register, deregister, agentRegister, agentDeregister
   case agentCheckRegister, agentCheckDeregister, checkUpdate, maintenance, hostJoin, hostDown
   case hostLeave, sessionCreate, sessionDestroy, transaction, reapTombstones
+  case configSet, configDelete, autopilotSet, eventFire, querySet, queryDelete
+  case restoreChunk, restoreCommit, restoreAbort
 
   init(from reader: inout Reader) throws(WireError) {
     let byte = try reader.u8()
@@ -95,6 +99,15 @@ extension Command {
     case .sessionDestroy: .sessionDestroy
     case .transaction: .transaction
     case .reapTombstones: .reapTombstones
+    case .configSet: .configSet
+    case .configDelete: .configDelete
+    case .autopilotSet: .autopilotSet
+    case .eventFire: .eventFire
+    case .querySet: .querySet
+    case .queryDelete: .queryDelete
+    case .restoreChunk: .restoreChunk
+    case .restoreCommit: .restoreCommit
+    case .restoreAbort: .restoreAbort
     }
   }
 
@@ -138,6 +151,9 @@ extension Command {
     case .sessionDestroy(let id): writer.uniqueID(id)
     case .transaction(let operations): writer.list(operations) { $1.encode(into: &$0) }
     case .reapTombstones(let through): writer.varint(through)
+    case .configSet, .configDelete, .autopilotSet, .eventFire, .querySet, .queryDelete,
+      .restoreChunk, .restoreCommit, .restoreAbort:
+      encodeCluster(into: &writer)
     }
   }
 
@@ -198,7 +214,7 @@ extension Command {
     case .hostLeave:
       let host = try reader.text()
       return .hostLeave(host: host, liveHosts: try reader.texts())
-    default: throw .unknownTag(UInt64(tag.rawValue))
+    default: return try cluster(tag: tag, from: &reader)
     }
   }
 }

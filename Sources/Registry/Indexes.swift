@@ -12,6 +12,12 @@ struct Indexes: Equatable, Sendable {
   var tombstoneFloor: UInt64 = 0
 }
 
+/// The same for the tables beside KV, catalog and sessions.
+struct ClusterIndexes: Equatable, Sendable {
+  var configEntries: UInt64 = 0
+  var queries: UInt64 = 0
+}
+
 /// What one apply works with.
 struct ApplyContext {
   let index: UInt64

@@ -19,6 +19,11 @@ package struct Registry: Sendable {
   package let options: Options
   /// The index of the last apply.
   package internal(set) var lastIndex: UInt64 = 0
+  /// What the indexes of objects are ahead of the log's: not 0 once a state with higher indexes
+  /// was restored.
+  var indexOffset: UInt64 = 0
+  /// The index that objects changed by the last apply have.
+  package var stateIndex: UInt64 { lastIndex &+ indexOffset }
   /// Over everything applied and its outcomes: replicas that agree have the same at the same index.
   package var runningHash: UInt64 = 0
 
@@ -60,6 +65,21 @@ package struct Registry: Sendable {
   /// Node, check id, session id.
   var sessionsByCheck = Tree<Triple, UniqueID>()
 
+  var clusterIndexes = ClusterIndexes()
+  /// Nil: never set.
+  package internal(set) var autopilot: AutopilotSettings?
+  /// By kind and name.
+  var configEntriesTable = Tree<Pair, ConfigEntry>()
+  /// By their `lTime`.
+  var eventsTable = Tree<UInt64, UserEvent>()
+  var queriesTable = Tree<UniqueID, PreparedQuery>()
+  /// By folded name; a template without a name is below the empty one.
+  var queriesByName = Tree<Key, UniqueID>()
+  /// Session and query.
+  var queriesBySession = Tree<Pair, Present>()
+  /// A state that is being sent to take the place of this one.
+  var staged: StagedRestore?
+
   var remembered = Tree<UniqueID, RememberedOutcome>()
   /// By the index of their apply.
   var rememberedOrder = Tree<UInt64, UniqueID>()
@@ -84,6 +104,13 @@ package struct Registry: Sendable {
   /// Encodes the state piece by piece (about 64 KB each); call until it returns nil. Works on this
   /// value while others change theirs.
   package func makeEncoder() -> SnapshotEncoder { SnapshotEncoder(self) }
+
+  /// The same for an archive: without a restore that is under way.
+  package func makeArchiveEncoder() -> SnapshotEncoder {
+    var copy = self
+    copy.staged = nil
+    return SnapshotEncoder(copy)
+  }
 }
 
 /// One step of SplitMix64 over the hash so far and a new value.

@@ -60,6 +60,7 @@ extension Registry {
       sessionsByCheck.removeValue(forKey: Triple(node, Key(folding: check), id.key))
     }
     sessionsChanged(id, &context)
+    deleteQueries(of: id, &context)
     let held = heldKeys.keys(from: Pair(id.key, .empty)) { $0.first == id.key }
     for pair in held {
       invalidateLock(pair.second, of: session, &context)

@@ -12,6 +12,7 @@ enum SnapshotSection: UInt8, CaseIterable {
   case header = 1
   case serviceIndexes, nodeIndexes, keys, tombstones, lockDelays, nodes, services, checks
   case sessions, remembered, origins
+  case cluster, configEntries, events, queries, staged
   case end = 255
 
   static var version: UInt8 { 1 }
@@ -35,6 +36,8 @@ package struct SnapshotEncoder: Sendable {
     var key: Key?
     var pair: Pair?
     var id: UniqueID?
+    var number: UInt64?
+    var position = 0
   }
 
   init(_ registry: Registry) {
@@ -101,6 +104,20 @@ package struct SnapshotEncoder: Sendable {
       return Self.fill(registry.sessionsTable, from: &cursor.id, into: &writer) {
         $2.encode(into: &$0)
       }
+    case .cluster: encodeCluster(into: &writer)
+    case .configEntries:
+      return Self.fill(registry.configEntriesTable, from: &cursor.pair, into: &writer) {
+        $2.encode(into: &$0)
+      }
+    case .events:
+      return Self.fill(registry.eventsTable, from: &cursor.number, into: &writer) {
+        $2.encode(into: &$0)
+      }
+    case .queries:
+      return Self.fill(registry.queriesTable, from: &cursor.id, into: &writer) {
+        $2.encode(into: &$0)
+      }
+    case .staged: return encodeStaged(into: &writer)
     case .origins:
       for origin in registry.origins.known { origin.encode(into: &writer) }
     case .remembered:
@@ -136,6 +153,26 @@ package struct SnapshotEncoder: Sendable {
     }
     start = next
     return next == nil
+  }
+
+  private func encodeCluster(into writer: inout Writer) {
+    writer.varint(registry.indexOffset)
+    writer.varint(registry.clusterIndexes.configEntries)
+    writer.varint(registry.clusterIndexes.queries)
+    writer.optional(registry.autopilot) { $1.encode(into: &$0) }
+  }
+
+  /// A piece of the restore that is under way, as a record of its own.
+  private mutating func encodeStaged(into writer: inout Writer) -> Bool {
+    guard let staged = registry.staged else { return true }
+    while cursor.position < staged.chunks.count {
+      if writer.bytes.count >= SnapshotSection.frameBytes { return false }
+      writer.uniqueID(staged.id)
+      writer.u64(staged.time)
+      writer.blob(staged.chunks[cursor.position])
+      cursor.position += 1
+    }
+    return true
   }
 
   private func encodeHeader(into writer: inout Writer) {

@@ -2,13 +2,20 @@ package import Wire
 
 /// Takes a snapshot's bytes piece by piece, split anywhere. Tables are built from their sorted
 /// records directly; records out of order are an error, as are frames after the end.
-package struct SnapshotDecoder {
+package struct SnapshotDecoder: Sendable {
   private var registry: Registry
   /// Bytes of a frame that is not complete yet.
   private var pending: [UInt8] = []
   private var section: SnapshotSection?
 
-  package init(options: Registry.Options) { registry = Registry(options: options) }
+  private let isNested: Bool
+
+  /// - Parameter isNested: what is decoded takes the place of a state, so it must not contain a
+  ///   restore of its own: no nesting, whatever the bytes say.
+  package init(options: Registry.Options, isNested: Bool = false) {
+    registry = Registry(options: options)
+    self.isNested = isNested
+  }
 
   package mutating func feed(_ bytes: [UInt8]) throws(WireError) {
     if pending.isEmpty { pending = bytes } else { pending.append(contentsOf: bytes) }
@@ -103,11 +110,50 @@ package struct SnapshotDecoder {
       }
       registry.insertSession(record)
     case .remembered: try decodeRemembered(from: &body)
+    case .cluster, .configEntries, .events, .queries, .staged:
+      try decodeClusterRecord(of: section, from: &body)
     case .origins:
       guard registry.origins.restore(try Origins.Known(from: &body)) else {
         throw .unorderedRecords
       }
     }
+  }
+
+  private mutating func decodeClusterRecord(
+    of section: SnapshotSection, from body: inout Reader
+  ) throws(WireError) {
+    switch section {
+    case .cluster:
+      registry.indexOffset = try body.varint()
+      registry.clusterIndexes.configEntries = try body.varint()
+      registry.clusterIndexes.queries = try body.varint()
+      registry.autopilot = try body.optional { (reader) throws(WireError) in
+        try AutopilotSettings(from: &reader)
+      }
+    case .configEntries:
+      let entry = try ConfigEntry(from: &body)
+      let key = Pair(Key(entry.kind), Key(entry.name))
+      guard registry.configEntriesTable.append(key, entry) else { throw .unorderedRecords }
+    case .events:
+      let event = try UserEvent(from: &body)
+      guard registry.eventsTable.append(event.lTime, event) else { throw .unorderedRecords }
+    case .queries:
+      let query = try PreparedQuery(from: &body)
+      if let last = registry.queriesTable.lastKey, !(last < query.id) { throw .unorderedRecords }
+      registry.insertQuery(query)
+    case .staged: try decodeStaged(from: &body)
+    default: throw .unknownTag(UInt64(section.rawValue))
+    }
+  }
+
+  private mutating func decodeStaged(from body: inout Reader) throws(WireError) {
+    guard !isNested else { throw .unknownTag(UInt64(SnapshotSection.staged.rawValue)) }
+    let id = try body.uniqueID()
+    let time = try body.u64()
+    var staged =
+      registry.staged.take() ?? StagedRestore(id: id, time: time, options: registry.options)
+    guard staged.id == id, staged.append(try body.blob()) else { throw .unorderedRecords }
+    registry.staged = staged
   }
 
   private static func number(

@@ -4,6 +4,7 @@ import EventLoop
 @testable import Node
 import Raft
 import Registry
+import Synchronization
 
 /// A backend of one node in memory: a real registry, commands applied at once, a clock that only
 /// moves when a test says so. Completions and wake-ups wait until `run`, since a node never calls
@@ -27,6 +28,7 @@ final class MemoryBackend: Backend {
   private(set) var added: [String] = []
 
   private var pending: [() -> Void] = []
+  private var pickUp: [() -> Bool] = []
   private var timers: [(id: TimerID, due: UInt64, body: () -> Void)] = []
   private var watches: [(id: WatchID, topics: [Topic], wake: () -> Void)] = []
   private var nextID: UInt64 = 1
@@ -66,6 +68,16 @@ final class MemoryBackend: Backend {
 
   /// Runs everything that was put off, and what that puts off in turn.
   func run() {
+    repeat { runPending() } while deliverResults()
+  }
+
+  private func deliverResults() -> Bool {
+    var isAny = false
+    for pick in pickUp where pick() { isAny = true }
+    return isAny || !pending.isEmpty
+  }
+
+  private func runPending() {
     while !pending.isEmpty {
       let batch = pending
       pending = []
@@ -193,5 +205,36 @@ final class MemoryBackend: Backend {
     removed.append(id)
     let failure = failure
     pending.append { completion(failure) }
+  }
+
+  /// On the spot: the test's thread is the only one.
+  func runOnWorker(_ job: @escaping @Sendable () -> Void) -> Bool {
+    job()
+    return true
+  }
+
+  func makePost(
+    _ deliver: @escaping ([BackgroundResult]) -> Void
+  ) -> @Sendable (BackgroundResult) -> Void {
+    let box = PostBox()
+    pickUp.append {
+      let results = box.takeAll()
+      deliver(results)
+      return !results.isEmpty
+    }
+    return { box.post($0) }
+  }
+}
+
+/// Results on their way back from `runOnWorker`.
+private final class PostBox: Sendable {
+  private let results = Mutex<[BackgroundResult]>([])
+  func post(_ result: BackgroundResult) { results.withLock { $0.append(result) } }
+  func takeAll() -> [BackgroundResult] {
+    results.withLock { results in
+      let all = results
+      results = []
+      return all
+    }
   }
 }

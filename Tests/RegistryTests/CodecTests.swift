@@ -8,19 +8,19 @@ import Wire
   @Test func everyCommandComesBackAsItWas() throws {
     var commands = RandomCommands(seed: 3)
     var tags: Set<UInt8> = []
-    for i in 0..<600 {
+    for i in 0..<1500 {
       let command = i == 0 ? Command.reapTombstones(through: 5) : commands.next()
       tags.insert(command.tag.rawValue)
       let id = i.isMultiple(of: 2) ? nil : UniqueID(high: 7, low: UInt64(i))
       let envelope = CommandEnvelope(time: UInt64(i) << 40, requestID: id, command: command)
       let bytes = envelope.encoded()
       #expect(try CommandEnvelope(decoding: bytes) == envelope)
-      for length in 0..<bytes.count {
+      for length in 0..<(i < 400 ? bytes.count : 0) {
         #expect(throws: WireError.self) { try CommandEnvelope(decoding: Array(bytes[..<length])) }
       }
       #expect(throws: WireError.self) { try CommandEnvelope(decoding: bytes + [0]) }
     }
-    #expect(tags.count == 18)
+    #expect(tags.count == 27)
   }
 
   @Test func aFullCheckComesBackAsItWas() throws {

@@ -18,7 +18,7 @@ struct RandomCommands {
   }
 
   mutating func next() -> Command {
-    switch random.below(22) {
+    switch random.below(29) {
     case 0...5: .kvSet(kvSet())
     case 6: .kvDelete(key: key(), cas: random.chance(1, in: 2) ? random.below(300) : nil)
     case 7: .kvDeleteTree(prefix: Key(pick(["a", "a/", "b", "c/d", ""])))
@@ -47,6 +47,7 @@ struct RandomCommands {
         : .hostLeave(host: name("n"), liveHosts: ["n1", "n2", "n3"])
     case 19: .sessionCreate(session())
     case 20: .sessionDestroy(sessionID())
+    case 21...28: clusterCommand()
     default: .transaction(operations())
     }
   }
@@ -122,6 +123,42 @@ struct RandomCommands {
     session.lockDelay = Int64(random.below(3)) * 1_000_000_000
     if random.chance(1, in: 2) { session.nodeChecks = [pick(["serfHealth", "c1", "c2"])] }
     return session
+  }
+
+  private mutating func clusterCommand() -> Command {
+    let cas = random.chance(1, in: 2) ? random.below(200) : nil
+    switch random.below(9) {
+    case 0:
+      let fields = Array(#""Protocol":"\#(random.below(2))""#.utf8)
+      return .configSet(
+        ConfigEntry(kind: pick(["mesh", "k"]), name: name("e"), fieldsJSON: fields), cas: cas)
+    case 1: return .configDelete(kind: pick(["mesh", "k"]), name: name("e"), cas: cas)
+    case 2:
+      var settings = AutopilotSettings()
+      settings.maxTrailingLogs = random.below(5)
+      settings.lastContactThreshold = -Int64(random.below(5))
+      return .autopilotSet(settings, cas: cas)
+    case 3: return .eventFire(UserEvent(id: sessionID(), name: name("e"), payload: [1]))
+    case 4: return .querySet(query(), isNew: random.chance(2, in: 3))
+    case 5: return .queryDelete(sessionID())
+    case 6:
+      let chunk = RestoreChunk(
+        id: sessionID(), offset: random.below(2) * 5, bytes: [1, 30, 0, 0, 0])
+      return .restoreChunk(chunk)
+    case 7: return .restoreAbort(sessionID())
+    default: return .restoreCommit(id: sessionID(), bytes: random.below(9), checksum: 7)
+    }
+  }
+
+  private mutating func query() -> PreparedQuery {
+    var query = PreparedQuery(id: sessionID())
+    query.name = pick(["", "q1", "Q2", "q"])
+    query.service = name("svc")
+    if random.chance(1, in: 3) { query.session = sessionID() }
+    if random.chance(1, in: 3) { query.templateType = "name_prefix_match" }
+    if random.chance(1, in: 2) { query.tags = ["a", "!b"] }
+    if random.chance(1, in: 2) { query.nodeMeta = StringMap([StringPair("a", "b")]) }
+    return query
   }
 
   private mutating func operations() -> [TransactionOperation] {

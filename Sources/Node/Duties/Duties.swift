@@ -142,7 +142,7 @@ package final class Duties {
     for expired in deadlines.takeExpired(now: now, registry: node.registry) { act(on: expired) }
     logBrake()
     judgeHosts(now: now)
-    if let index = tombstones.due(now: now, applied: node.registry.lastIndex) {
+    if let index = tombstones.due(now: now, applied: node.registry.stateIndex) {
       node.propose(.reapTombstones(through: index), Self.asLeader) { _ in }
     }
   }
