@@ -47,7 +47,7 @@ struct RandomCommands {
         : .hostLeave(host: name("n"), liveHosts: ["n1", "n2", "n3"])
     case 19: .sessionCreate(session())
     case 20: .sessionDestroy(sessionID())
-    case 21...28: clusterCommand()
+    case 21...27: clusterCommand()
     default: .transaction(operations())
     }
   }
