@@ -56,7 +56,11 @@ let package = Package(
       swiftSettings: strict),
     module("Simulation", ["Basics", "Raft", "Storage", "Registry", "Wire"]),
 
+    .target(
+      name: "CAllocations", path: "Tests/CAllocations",
+      cSettings: [.define("_GNU_SOURCE"), .unsafeFlags(["-Wall", "-Wextra", "-Werror"])]),
     tests("BasicsTests", ["Basics"]),
+    tests("BudgetTests", ["CAllocations", "ConsulAPI", "EventLoop", "HTTP", "Node"]),
     tests("RaftTests", ["Raft", "Basics"]),
     tests("WireTests", ["Wire", "Basics"]),
     tests("StorageTests", ["Storage", "Raft", "Wire", "Basics"]),

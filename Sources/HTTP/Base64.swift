@@ -68,16 +68,18 @@ package enum Base64 {
     return output
   }
 
+  /// Without branches, which would be taken at random: the distance from the value to its symbol
+  /// changes at 26, 52, 62 and 63.
   @inline(__always)
   private static func symbol(_ bits: UInt32) -> UInt8 {
-    let value = UInt8(truncatingIfNeeded: bits & 63)
-    switch value {
-    case 0..<26: return 0x41 + value
-    case 26..<52: return 0x61 + (value - 26)
-    case 52..<62: return 0x30 + (value - 52)
-    case 62: return 0x2B
-    default: return 0x2F
-    }
+    let value = Int32(truncatingIfNeeded: bits & 63)
+    var distance: Int32 = 65
+    // The sign of `bound - value` is all ones from the next value on.
+    distance &+= (25 &- value) >> 8 & 6
+    distance &-= (51 &- value) >> 8 & 75
+    distance &-= (61 &- value) >> 8 & 15
+    distance &+= (62 &- value) >> 8 & 3
+    return UInt8(truncatingIfNeeded: value &+ distance)
   }
 
   @inline(__always)

@@ -34,12 +34,13 @@ final class Monitor<State>: @unchecked Sendable {
     return body(&state)
   }
 
-  /// Changes the state and wakes whoever waits.
+  /// Changes the state and wakes whoever waits; after the mutex is free again, or the woken thread
+  /// would run into it and sleep a second time.
   func signal(_ body: (inout State) -> Void) {
     unsafe pthread_mutex_lock(mutex)
     body(&state)
-    unsafe pthread_cond_broadcast(condition)
     unsafe pthread_mutex_unlock(mutex)
+    unsafe pthread_cond_broadcast(condition)
   }
 
   /// Waits until `body` returns a value, at most `milliseconds` (for ever when nil).
