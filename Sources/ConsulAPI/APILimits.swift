@@ -19,5 +19,13 @@ package struct APILimits: Sendable {
   /// A step of a restore is tried again for so long while there is no leader.
   package var restoreRetryNanoseconds: UInt64 = 20_000_000_000
   package var restorePauseNanoseconds: UInt64 = 100_000_000
+  /// Streams at a time; more are told to come back (503).
+  package var streamsMax = 1000
+  /// Changes kept for streams; older ones go, and who needs them gets the whole state.
+  package var changeLogBytesMax = 32 << 20
+  package var changeLogEntriesMax = 65_536
+  package var heartbeatNanoseconds: UInt64 = 5_000_000_000
+  /// Clients of `agent/monitor` at a time.
+  package var monitorsMax = 16
   package init() {}
 }

@@ -47,6 +47,9 @@ package protocol Backend: AnyObject, SendableMetatype {
     name: String, peerAddress: String, completion: @escaping (RequestFailure?) -> Void)
   func removePeer(_ id: NodeID, completion: @escaping (RequestFailure?) -> Void)
 
+  var logger: Logger { get }
+  /// `body` hears of every apply pass that changed something.
+  func onRegistryChange(_ body: @escaping (ChangeSet) -> Void)
   /// Runs `job` on a worker thread; false when too much waits there.
   func runOnWorker(_ job: @escaping @Sendable () -> Void) -> Bool
   /// What the returned closure is given, on any thread, is handed to `deliver` on the loop's.
@@ -62,6 +65,9 @@ extension Node: Backend {
     loop.schedule(after: nanoseconds, body)
   }
   package func cancel(_ timer: TimerID) { loop.cancel(timer) }
+  package func onRegistryChange(_ body: @escaping (ChangeSet) -> Void) {
+    hooks.registryChanged.append(body)
+  }
   package func runOnWorker(_ job: @escaping @Sendable () -> Void) -> Bool { workers.run(job) }
   package func makePost(
     _ deliver: @escaping ([BackgroundResult]) -> Void

@@ -13,6 +13,7 @@ final class Background<B: Backend> {
   private unowned let backend: B
   private var post: (@Sendable (BackgroundResult) -> Void)?
   private var waiting: [UInt64: (any Sendable) -> Void] = [:]
+  private var listeners: [UInt64: (any Sendable) -> Void] = [:]
   private var nextJob: UInt64 = 1
 
   init(_ backend: B) { self.backend = backend }
@@ -34,11 +35,29 @@ final class Background<B: Backend> {
     return true
   }
 
+  /// Values that come from any thread, as often as they do, until `forget`.
+  func listen(
+    _ body: @escaping (any Sendable) -> Void
+  ) -> (listener: UInt64, post: @Sendable (any Sendable) -> Void) {
+    let post = post ?? connect()
+    let number = nextJob
+    nextJob += 1
+    listeners[number] = body
+    return (number, { value in post(BackgroundResult(job: number, value: value)) })
+  }
+
+  func forget(_ listener: UInt64) { listeners[listener] = nil }
+
   private func connect() -> @Sendable (BackgroundResult) -> Void {
     let post = backend.makePost { [weak self] (results: [BackgroundResult]) in
-      for result in results { self?.waiting.removeValue(forKey: result.job)?(result.value) }
+      for result in results { self?.deliver(result) }
     }
     self.post = post
     return post
+  }
+
+  private func deliver(_ result: BackgroundResult) {
+    if let body = listeners[result.job] { return body(result.value) }
+    waiting.removeValue(forKey: result.job)?(result.value)
   }
 }

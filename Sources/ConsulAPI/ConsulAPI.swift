@@ -34,6 +34,11 @@ package final class ConsulAPI<B: Backend> {
   var archivesUnderWay = 0
   var isRestoring = false
   let background: Background<B>
+  /// What changed lately, and who follows it.
+  var changeLog: ChangeLog
+  var streams: [ChangeStream<B>] = []
+  /// Clients that follow the log of this node.
+  var monitors = 0
 
   private enum Target {
     case route(Int)
@@ -48,6 +53,9 @@ package final class ConsulAPI<B: Backend> {
   ) {
     backend = node
     background = Background(node)
+    changeLog = ChangeLog(
+      startingAt: node.registry.stateIndex, bytesMax: limits.changeLogBytesMax,
+      entriesMax: limits.changeLogEntriesMax)
     self.limits = limits
     startedAt = node.wallClock
     self.random = random
@@ -66,6 +74,7 @@ package final class ConsulAPI<B: Backend> {
       }
     }
     self.router = router
+    node.onRegistryChange { [weak self] changes in self?.note(changes) }
   }
 
   /// On Linux this is `getrandom`.

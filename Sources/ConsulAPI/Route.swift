@@ -20,6 +20,8 @@ enum Permission: Equatable {
   case queryRead, queryWrite
   /// The whole state, secrets included.
   case snapshot
+  /// Of keys and of services, whichever the stream shows.
+  case stream
   /// Every operation of a transaction by itself.
   case perOperation
   /// Depends on the kind of the config entry.

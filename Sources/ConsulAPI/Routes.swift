@@ -174,6 +174,7 @@ extension ConsulAPI {
       Row("/v1/agent/members", [local(.get, .nodeRead, .agentLocal, members)]),
       Row("/v1/agent/metrics", [local(.get, .agentRead, .agentLocal, metrics)]),
       Row("/v1/agent/host", [local(.get, .operatorRead, .agentLocal, agentHost)]),
+      Row("/v1/agent/monitor", [act(.get, .agentRead, .agentLocal, monitor)]),
       Row("/v1/agent/version", [local(.get, .none, .agentLocal, agentVersion)]),
       Row("/v1/agent/reload", [local(.put, .agentWrite, .agentLocal, agentReload)]),
       Row("/v1/agent/leave", [local(.put, .agentWrite, .agentLocal, agentLeave)]),
@@ -245,6 +246,7 @@ extension ConsulAPI {
           act(.get, .snapshot, .action, snapshotSave),
           act(.put, .snapshot, .action, snapshotRestore),
         ]),
+      Row("/v1/stream", [act(.get, .stream, .action, stream)]),
       Row("/v1/event/fire/", [write(.put, .eventWrite, eventFire)]),
       Row("/v1/event/list", [get(.eventRead, .events, anything, Events.list)]),
       Row(

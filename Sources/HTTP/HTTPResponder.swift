@@ -141,6 +141,12 @@ package final class HTTPResponder {
     }
   }
 
+  /// Of a responder made by hand: what `write` was given so far.
+  package var streamedSoFar: [UInt8] {
+    guard case .closure(let handmade) = sink else { return [] }
+    return handmade.streamed.body
+  }
+
   /// Of a responder made by hand: the client goes away.
   package func disconnect() {
     guard case .closure(let handmade) = sink, stage != .finished, !handmade.isDisconnected else {

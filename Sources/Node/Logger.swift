@@ -1,22 +1,22 @@
 internal import Glibc
+internal import Synchronization
 
 /// One line per message to standard error, `time level component message key=value …`, or one JSON
 /// object per line.
 ///
-/// A value: copies share nothing but the descriptor, so any thread may log; a line is one `write`.
+/// A value: copies share the descriptor and `control`, so any thread may log; a line is one `write`.
 package struct Logger: Sendable {
-  package var level: NodeConfiguration.LogLevel
   package var json: Bool
-  /// Sees each line that is written, without the newline; `agent/monitor` and tests listen here.
-  package var tap: (@Sendable (String) -> Void)?
+  /// The level, which may change while the node runs, and who listens.
+  package let control: LogControl
 
   package init(level: NodeConfiguration.LogLevel, json: Bool) {
-    self.level = level
+    control = LogControl(level)
     self.json = json
   }
 
   package func isEnabled(_ level: NodeConfiguration.LogLevel) -> Bool {
-    level.severity <= self.level.severity
+    control.isWanted(level)
   }
 
   package func log(
@@ -29,8 +29,7 @@ package struct Logger: Sendable {
       json
       ? Self.jsonLine(time, level, component, message(), fields)
       : Self.textLine(time, level, component, message(), fields)
-    tap?(line)
-    Self.writeLine(line)
+    if control.hand(line, level) { Self.writeLine(line) }
   }
 
   private static func textLine(
@@ -114,5 +113,71 @@ extension NodeConfiguration.LogLevel {
     case .info: 2
     case .debug: 3
     }
+  }
+}
+
+/// What all copies of a logger share.
+package final class LogControl: Sendable {
+  private struct Tap {
+    let id: UInt64
+    let level: NodeConfiguration.LogLevel
+    let sink: @Sendable (String) -> Void
+  }
+  private struct State {
+    var level: NodeConfiguration.LogLevel
+    var taps: [Tap] = []
+    var nextTap: UInt64 = 1
+  }
+
+  private let state: Mutex<State>
+  /// The largest severity that anybody wants: looked at first, and most often alone.
+  private let widest: Atomic<Int>
+
+  init(_ level: NodeConfiguration.LogLevel) {
+    state = Mutex(State(level: level))
+    widest = Atomic(level.severity)
+  }
+
+  package var level: NodeConfiguration.LogLevel {
+    get { state.withLock { $0.level } }
+    set { change { $0.level = newValue } }
+  }
+
+  /// `sink` gets every line of that level or graver, without the newline, on the thread that logs.
+  package func addTap(
+    _ level: NodeConfiguration.LogLevel, _ sink: @escaping @Sendable (String) -> Void
+  ) -> UInt64 {
+    change { state in
+      let id = state.nextTap
+      state.nextTap += 1
+      state.taps.append(Tap(id: id, level: level, sink: sink))
+      return id
+    }
+  }
+
+  package func removeTap(_ id: UInt64) {
+    change { state in state.taps.removeAll { $0.id == id } }
+  }
+
+  private func change<R: Sendable>(_ body: (inout State) -> R) -> R {
+    state.withLock { state in
+      let result = body(&state)
+      let most = state.taps.reduce(state.level.severity) { max($0, $1.level.severity) }
+      widest.store(most, ordering: .relaxed)
+      return result
+    }
+  }
+
+  func isWanted(_ level: NodeConfiguration.LogLevel) -> Bool {
+    level.severity <= widest.load(ordering: .relaxed)
+  }
+
+  /// To all that listen; true when the line belongs into the log itself.
+  func hand(_ line: String, _ level: NodeConfiguration.LogLevel) -> Bool {
+    let (taps, isWritten) = state.withLock { state in
+      (state.taps, level.severity <= state.level.severity)
+    }
+    for tap in taps where level.severity <= tap.level.severity { tap.sink(line) }
+    return isWritten
   }
 }

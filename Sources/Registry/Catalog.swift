@@ -160,8 +160,10 @@ extension Registry {
     insertService(new)
     if let old, foldedName(old.name) != foldedName(new.name) {
       touchService(Key(folding: old.name), &context)
+      noteInstance(old, old: old.modifyIndex, &context)
     }
     servicesChanged(new, key, &context)
+    noteInstance(new, old: old?.modifyIndex ?? 0, &context)
   }
 
   /// The record and the lookups made of it.
@@ -199,5 +201,6 @@ extension Registry {
     servicesTable.removeValue(forKey: key)
     unindexService(record, key)
     servicesChanged(record, key, &context)
+    noteInstance(record, old: record.modifyIndex, &context)
   }
 }

@@ -30,6 +30,34 @@ package struct AgentCheckChange: Equatable, Sendable {
   package var isRegistration = false
 }
 
+/// One change, in the order in which they happened: what `ChangeSet` wakes watchers with says that
+/// something changed, this says what.
+package enum ChangeRecord: Equatable, Sendable {
+  case set(KVEntry, old: UInt64)
+  case deleted(Key, old: UInt64, index: UInt64)
+  /// Every key below the prefix is gone.
+  case tree(prefix: Key, index: UInt64)
+  case instance(InstanceChange)
+}
+
+/// A service instance, one of its checks or its node changed, or the instance is gone.
+package struct InstanceChange: Equatable, Sendable {
+  package var service: String
+  package var node: String
+  package var id: String
+  /// The instance's own `ModifyIndex` before; 0: it is new.
+  package var old: UInt64
+  package var index: UInt64
+
+  init(_ record: ServiceRecord, old: UInt64, index: UInt64) {
+    service = record.name
+    node = record.node
+    id = record.id
+    self.old = old
+    self.index = index
+  }
+}
+
 /// What one apply touched, for waking watchers: never less than what changed.
 package struct ChangeSet: Equatable, Sendable {
   package var keys: [Key] = []
@@ -48,6 +76,7 @@ package struct ChangeSet: Equatable, Sendable {
   package var agentChecks: [AgentCheckChange] = []
   /// Sessions that were created or destroyed.
   package var sessionIDs: [UniqueID] = []
+  package var records: [ChangeRecord] = []
   /// Members of `topics`, to find duplicates; never iterated.
   private var seen: Set<Topic> = []
   package init() {}
@@ -66,6 +95,7 @@ package struct ChangeSet: Equatable, Sendable {
     sessionsChanged = sessionsChanged || other.sessionsChanged
     agentChecks.append(contentsOf: other.agentChecks)
     sessionIDs.append(contentsOf: other.sessionIDs)
+    records.append(contentsOf: other.records)
   }
 
   package var isEmpty: Bool {

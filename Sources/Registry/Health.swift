@@ -82,6 +82,9 @@ extension Registry {
       touchServices(onNode: key.first, &context)
     } else {
       touchService(Key(folding: record.serviceName), &context)
+      if let service = servicesTable[Pair(key.first, Key(folding: record.serviceID))] {
+        noteInstance(service, old: service.modifyIndex, &context)
+      }
     }
   }
 

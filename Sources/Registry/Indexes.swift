@@ -42,11 +42,17 @@ extension Registry {
     }
   }
 
+  func noteInstance(_ record: ServiceRecord, old: UInt64, _ context: inout ApplyContext) {
+    let change = InstanceChange(record, old: old, index: context.index)
+    context.changes.records.append(.instance(change))
+  }
+
   /// Every service with an instance on the node.
   mutating func touchServices(onNode node: Key, _ context: inout ApplyContext) {
     var names: [Key] = []
     servicesTable.forEach(first: node) { _, record in
       names.append(Key(folding: record.name))
+      noteInstance(record, old: record.modifyIndex, &context)
       return true
     }
     names.sort()

@@ -131,12 +131,12 @@ extension Registry {
     {
       return
     }
-    kvTable.updateValue(
-      StoredValue(
-        value: value, createIndex: old?.createIndex ?? context.index, modifyIndex: context.index,
-        extra: StoredExtra.make(flags: flags, lockIndex: lockIndex, session: session)),
-      forKey: key)
+    let stored = StoredValue(
+      value: value, createIndex: old?.createIndex ?? context.index, modifyIndex: context.index,
+      extra: StoredExtra.make(flags: flags, lockIndex: lockIndex, session: session))
+    kvTable.updateValue(stored, forKey: key)
     if old == nil, !tombstones.isEmpty { tombstones.removeValue(forKey: key) }
+    context.changes.records.append(.set(stored.entry(key: key), old: old?.modifyIndex ?? 0))
     indexes.kv = context.index
     context.changes.keys.append(key)
   }
@@ -149,6 +149,7 @@ extension Registry {
     kvTable.removeValue(forKey: key)
     bury(key, index: context.index)
     context.changes.keys.append(key)
+    context.changes.records.append(.deleted(key, old: old.modifyIndex, index: context.index))
     return true
   }
 
@@ -174,6 +175,7 @@ extension Registry {
     }
     bury(prefix, index: context.index)
     context.changes.deletedPrefixes.append(prefix)
+    context.changes.records.append(.tree(prefix: prefix, index: context.index))
   }
 
   private mutating func bury(_ key: Key, index: UInt64) {

@@ -26,6 +26,9 @@ extension Command {
       configuration = try unwrap(NodeConfiguration.development(overrides: overrides), "--dev")
     } else if let file = arguments.value("config") {
       configuration = try Self.configuration(file: file, overrides: overrides)
+      return try AgentProcess.run(configuration) {
+        try? Self.configuration(file: file, overrides: overrides)
+      }
     } else {
       throw UsageError("give --config FILE, or --dev for a node without one")
     }

@@ -25,13 +25,18 @@ final class AgentProcess {
   private var status: Int32 = 0
   private var isStopping = false
   private var pendingStops = 0
+  private var reread: () -> NodeConfiguration? = { nil }
 
-  static func run(_ configuration: NodeConfiguration) throws(CommandFailure) -> Int32 {
+  /// - Parameter reread: the configuration as it is now, for a reload; nil: it cannot be read.
+  static func run(
+    _ configuration: NodeConfiguration, reread: @escaping () -> NodeConfiguration? = { nil }
+  ) throws(CommandFailure) -> Int32 {
     croost_ignore_sigpipe()
     croost_raise_descriptor_limit()
     let process: AgentProcess
     do {
       process = try AgentProcess(configuration)
+      process.reread = reread
     } catch let failure as StartFailure {
       throw CommandFailure("\(configuration.nodeName) cannot start: \(failure.message)")
     } catch {
@@ -44,7 +49,7 @@ final class AgentProcess {
     loop = try EventLoop()
     // Before any thread is started: threads inherit the blocked signals.
     let relay = SignalRelay()
-    signals = try SignalSource([SIGTERM, SIGINT], loop: loop) { _ in relay.handle?() }
+    signals = try SignalSource([SIGTERM, SIGINT, SIGHUP], loop: loop) { relay.handle?($0) }
     node = try Node(configuration: configuration, loop: loop)
     api = ConsulAPI.make(node: node)
     var options = Duties.Options()
@@ -68,7 +73,11 @@ final class AgentProcess {
       }
     }
     dns = try AgentDNS.start(node)
-    relay.handle = { [unowned self] in stop() }
+    relay.handle = { [unowned self] signal in
+      if signal == SIGHUP { reload() } else { stop() }
+    }
+    api.onLeave = { [unowned self] in leave() }
+    api.onReload = { [unowned self] in reload() }
     api.onLeave = { [unowned self] in stop() }
     node.onFatal = { [unowned self] message in
       node.logger.log(.error, "node", message)
@@ -113,6 +122,33 @@ final class AgentProcess {
     server?.drain(graceNanoseconds: Self.drainNanoseconds) { [unowned self] in oneStopped() }
   }
 
+  /// Out of the cluster, then stopped. A leader hands over on its way; the last voter only stops,
+  /// since the cluster would be gone without it.
+  private func leave() {
+    let others = node.status.members.filter { $0.isVoter && $0.id != node.id }
+    guard !isStopping, !others.isEmpty else { return stop() }
+    node.logger.log(.info, "agent", "leaves the cluster")
+    node.transferLeadership(to: nil) { [unowned self] _ in
+      node.removePeer(node.id) { [unowned self] failure in
+        if let failure {
+          node.logger.log(.warning, "agent", "was not removed, and stops: \(failure)")
+        }
+        if !isStopping { stop() }
+      }
+    }
+  }
+
+  /// The log's level is what can change while a node runs.
+  private func reload() {
+    guard let configuration = reread() else {
+      return node.logger.log(
+        .warning, "agent", "the configuration cannot be read: all stays as it was")
+    }
+    node.logger.control.level = configuration.logLevel
+    node.logger.log(
+      .info, "agent", "configuration read again", [("log_level", configuration.logLevel.rawValue)])
+  }
+
   private func oneStopped() {
     pendingStops -= 1
     if pendingStops == 0 { loop.stop() }
@@ -121,7 +157,7 @@ final class AgentProcess {
 
 /// Lets the signal source exist before the process object that it tells.
 private final class SignalRelay {
-  var handle: (() -> Void)?
+  var handle: ((Int32) -> Void)?
 }
 
 /// Tells who runs on a data directory: `kill $(cat DATA_DIR/pid)`. Stays behind after a crash; the

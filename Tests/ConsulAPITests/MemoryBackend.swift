@@ -113,6 +113,7 @@ final class MemoryBackend: Backend {
     let envelope = CommandEnvelope(
       time: wallClock / 1_000_000, requestID: nil, command: command)
     let outcome = registry.apply(envelope.encoded(), index: index, changes: &changes)
+    for hook in changeHooks { hook(changes) }
     wake(changes)
     return outcome
   }
@@ -206,6 +207,10 @@ final class MemoryBackend: Backend {
     let failure = failure
     pending.append { completion(failure) }
   }
+
+  let logger = Logger(level: .error, json: false)
+  private var changeHooks: [(ChangeSet) -> Void] = []
+  func onRegistryChange(_ body: @escaping (ChangeSet) -> Void) { changeHooks.append(body) }
 
   /// On the spot: the test's thread is the only one.
   func runOnWorker(_ job: @escaping @Sendable () -> Void) -> Bool {
