@@ -78,7 +78,6 @@ final class AgentProcess {
     }
     api.onLeave = { [unowned self] in leave() }
     api.onReload = { [unowned self] in reload() }
-    api.onLeave = { [unowned self] in stop() }
     node.onFatal = { [unowned self] message in
       node.logger.log(.error, "node", message)
       status = 1
@@ -128,13 +127,16 @@ final class AgentProcess {
     let others = node.status.members.filter { $0.isVoter && $0.id != node.id }
     guard !isStopping, !others.isEmpty else { return stop() }
     node.logger.log(.info, "agent", "leaves the cluster")
-    node.transferLeadership(to: nil) { [unowned self] _ in
-      node.removePeer(node.id) { [unowned self] failure in
-        if let failure {
-          node.logger.log(.warning, "agent", "was not removed, and stops: \(failure)")
-        }
-        if !isStopping { stop() }
+    guard node.status.role == .leader else { return removeAndStop() }
+    node.transferLeadership(to: nil) { [unowned self] _ in removeAndStop() }
+  }
+
+  private func removeAndStop() {
+    node.removePeer(node.id) { [unowned self] failure in
+      if let failure {
+        node.logger.log(.warning, "agent", "was not removed, and stops: \(failure)")
       }
+      if !isStopping { stop() }
     }
   }
 
