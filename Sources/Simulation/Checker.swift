@@ -114,7 +114,7 @@ struct Checker {
   mutating func stepped(_ node: SimulatedNode) {
     let term = node.raft.term
     if term < lastTerm[node.slot] {
-      return fail("node \(node.id): its term fell to \(term)")
+      return fail("terms: that of \(node.id) fell to \(term)")
     }
     lastTerm[node.slot] = term
     compareCommits(of: node)
@@ -144,7 +144,8 @@ struct Checker {
           if positions[name] == nil { positions[name] = entry.index.value }
         }
       } else {
-        return fail("node \(node.id) commits \(entry.index) before anyone led there")
+        return fail(
+          "state machine safety: \(node.id) commits \(entry.index) before anyone led there")
       }
     }
   }

@@ -137,9 +137,12 @@ extension Cluster {
     clients[number].call = nil
     clients[number].attempt += 1
     switch reply {
-    case .outcome, .values: totals.operations += 1
+    case .outcome:
+      totals.operations += 1
+      totals.writes += 1
+    case .values: totals.operations += 1
     case .unknown: totals.unknownOutcomes += 1
-    case .notDone: break
+    case .notDone: totals.notDone += 1
     }
     note("client \(number) \(call.operation.map { "\($0.steps)" } ?? "\(call.kind)") -> \(reply)")
     record(call, reply, of: number)

@@ -7,6 +7,10 @@ import Storage
 struct Totals {
   var operations: UInt64 = 0
   var unknownOutcomes: UInt64 = 0
+  /// Acknowledged writes, of those.
+  var writes: UInt64 = 0
+  /// Operations that ended without being done, for certain.
+  var notDone: UInt64 = 0
   var elections: UInt64 = 0
   var crashes: UInt64 = 0
   var partitions: UInt64 = 0
@@ -48,12 +52,18 @@ final class Cluster {
   /// Acknowledged after healing before the liveness check is content.
   static let operationsAfterHealMin: UInt64 = 10
 
-  init(seed: UInt64, sabotage: Sabotage?, transcript mode: Transcript.Mode) {
-    world = World(seed: seed)
-    transcript = Transcript(mode: mode)
+  convenience init(seed: UInt64, sabotage: Sabotage?, transcript mode: Transcript.Mode) {
+    var world = World(seed: seed)
     var options = SimulationOptions(random: &world.random)
-    options.sabotage = sabotage
+    if let sabotage { options.suit(sabotage) }
+    self.init(world: world, options: options, transcript: mode)
+    note("seed \(seed): \(options)")
+  }
+
+  init(world: World, options: SimulationOptions, transcript mode: Transcript.Mode) {
+    self.world = world
     self.options = options
+    transcript = Transcript(mode: mode)
     network = Network(nodes: options.nodes, options: options.network)
     var registryOptions = Registry.Options()
     registryOptions.requestIDsMax = options.requestIDsMax
@@ -61,8 +71,10 @@ final class Cluster {
     checker = Checker(nodes: options.nodes)
     makeNodes()
     makeClients()
-    note("seed \(seed): \(options)")
   }
+
+  /// Where the node of that id runs, or ran before its disk was lost.
+  func slot(of id: NodeID) -> Int { Int((id.value - 1) % UInt64(nodes.count)) }
 
   var sabotage: Sabotage? { options.sabotage }
   /// The first broken promise; it ends the run.
@@ -86,19 +98,33 @@ final class Cluster {
   // MARK: The run
 
   func run() {
+    begin()
+    world.schedule(.nemesis, after: options.nemesis.intervalMicroseconds)
+    world.schedule(.phase(.healed), at: options.faultMicroseconds)
+    goOn { false }
+    finish()
+  }
+
+  func begin() {
     for node in nodes { node.start() }
     for client in clients.indices {
       world.schedule(.clientNext(client: client), after: world.number(0...200_000))
     }
-    world.schedule(.nemesis, after: options.nemesis.intervalMicroseconds)
-    world.schedule(.phase(.healed), at: options.faultMicroseconds)
-    while failure == nil, !isOver, let event = world.next() {
+  }
+
+  /// Takes events until the run is over, something is broken, or `isEnough`.
+  func goOn(until isEnough: () -> Bool) {
+    while failure == nil, !isOver, !isEnough(), let event = world.next() {
       if world.step > Self.eventsMax {
         fail("storm: more than \(Self.eventsMax) events" + describeNodes())
       }
       transcript.mix(world.now)
       handle(event)
     }
+  }
+
+  /// Judges a run that is over.
+  func finish() {
     if failure == nil { judge() }
     if let failure { note("FAILURE: \(failure)") }
     transcript.mix(world.random.state)
@@ -142,9 +168,10 @@ final class Cluster {
     let node = nodes[to]
     on(node.process, event) { node in
       switch packet {
-      case .raft(let message):
+      case .raft(let message, let sender, let receiver):
+        guard receiver == node.id else { return }
         note("<- n\(from + 1) \(message.text)", to)
-        node.step(.message(message, from: nodes[from].id))
+        node.step(.message(message, from: sender))
       case .forward(let id, let payload): node.forwarded(id, payload, from: from)
       case .forwardReply(let id, let result): node.forwardAnswered(id, result)
       }
@@ -270,11 +297,12 @@ final class Cluster {
       return false
     }
     return configuration.members.allSatisfy { member in
-      nodes[Int(member.id.value) - 1].lastApplied == leader.lastApplied
+      let node = nodes[slot(of: member.id)]
+      return node.id == member.id && node.lastApplied == leader.lastApplied
     }
   }
 
-  private func describeNodes() -> String {
+  func describeNodes() -> String {
     nodes.map { node in
       let raft = node.raft
       return "\n  n\(node.slot + 1) \(node.isUp ? "up" : "down") \(raft.role) term \(raft.term) "

@@ -182,7 +182,7 @@ extension Cluster {
     }
     guard isUndisputed else { return }
     let center = leader.slot
-    let slots = voters.voters.map { Int($0.value) - 1 }
+    let slots = voters.voters.map { slot(of: $0) }
     var others = slots.filter { $0 != center }
     others.shuffle(using: &world.random)
     let core = Set(others.prefix(slots.count / 2))
@@ -197,7 +197,7 @@ extension Cluster {
 
   // MARK: Membership
 
-  private func changeMembership() {
+  func changeMembership() {
     guard let leader else { return }
     let configuration = leader.raft.configuration
     let outside = nodes.filter { node in
@@ -214,9 +214,39 @@ extension Cluster {
     if !members.isEmpty, world.random.chance(1, in: 3) {
       change.remove = [members[world.index(below: members.count)].id]
     }
+    if world.random.chance(1, in: 4) { change = wholesaleChange(configuration, outside) }
     guard change != MembershipChange() else { return }
     note("asks for \(change)", leader.slot)
     leader.step(.changeMembership(change))
+    if world.random.chance(1, in: 4) { partitionAlongSides(of: leader.raft.configuration) }
+  }
+
+  /// Everyone who waits comes in, as many voters go: majorities of both sides need not meet.
+  private func wholesaleChange(
+    _ configuration: Configuration, _ outside: [SimulatedNode]
+  ) -> MembershipChange {
+    var change = MembershipChange()
+    change.addLearners = outside.map { Member(id: $0.id, context: []) }
+    change.promote = configuration.learners
+    if world.random.chance(1, in: 2) { change.promote += outside.map(\.id) }
+    var leaving = configuration.voters
+    leaving.shuffle(using: &world.random)
+    change.remove = Array(leaving.prefix(change.promote.count))
+    return change
+  }
+
+  /// The voters that leave on one side, the new ones on the other, those of both by chance.
+  private func partitionAlongSides(of configuration: Configuration) {
+    guard !configuration.outgoing.isEmpty else { return }
+    totals.partitions += 1
+    network.heal()
+    let sides = nodes.map { node in
+      let isOld = configuration.outgoing.contains(node.id)
+      let isNew = configuration.voters.contains(node.id)
+      return isOld == isNew ? world.index(below: 2) : isNew ? 1 : 0
+    }
+    note("partition along the sides of the change: \(sides)")
+    network.partition(sides)
   }
 
   func learnerCaughtUp(_ learner: NodeID, leader: SimulatedNode) {

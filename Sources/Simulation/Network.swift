@@ -4,7 +4,8 @@ import Registry
 
 /// What travels between nodes.
 enum Packet {
-  case raft(Message)
+  /// Named by ids, as connections are: after the disk was lost, another node runs there.
+  case raft(Message, from: NodeID, to: NodeID)
   /// An encoded command for the leader on behalf of a node that has a client waiting.
   case forward(ForwardID, [UInt8])
   case forwardReply(ForwardID, Forwarded)

@@ -16,7 +16,7 @@ extension SimulatedNode {
   func recover() throws(StorageError) {
     let options = cluster.options
     let store = try SnapshotStore(disk, directory: "snapshots")
-    registry = Registry(options: cluster.registryOptions)
+    registry = Registry(options: registryOptions)
     lastApplied = 0
     snapshotMetas = []
     let newest = try store.newest()
@@ -26,8 +26,9 @@ extension SimulatedNode {
       snapshotMetas = [meta]
       cluster.checker.restored(self)
     }
-    let (log, recovered) = try Log.open(
+    var (log, recovered) = try Log.open(
       disk, directory: "log", options: options.log, snapshot: newest?.meta)
+    if cluster.sabotage != nil { try sabotage(&recovered, log, snapshot: newest?.meta) }
     self.store = store
     self.log = log
     durable = (newest?.meta.index ?? .zero, newest?.meta.term ?? .zero)
@@ -35,7 +36,7 @@ extension SimulatedNode {
     raft = RaftCore(
       id: id, options: options.raft, seed: cluster.world.random.next(),
       hardState: recovered.hardState, snapshot: newest?.meta,
-      configuration: newest?.meta.configuration ?? bootstrap, entries: recovered.entries)
+      configuration: recoveredConfiguration(newest?.meta), entries: recovered.entries)
   }
 
   /// The state that the snapshot holds.
@@ -44,12 +45,12 @@ extension SimulatedNode {
   ) throws(StorageError) -> Registry? {
     var bytes: [[UInt8]] = []
     try store.read(meta) { piece throws(StorageError) in bytes.append(piece) }
-    var decoder = SnapshotDecoder(options: cluster.registryOptions)
+    var decoder = SnapshotDecoder(options: registryOptions)
     do {
       for piece in bytes { try decoder.feed(piece) }
       return try decoder.finish()
     } catch {
-      cluster.fail("node \(id): snapshot \(meta.index) does not decode: \(error)")
+      cluster.fail("snapshot: node \(id): snapshot \(meta.index) does not decode: \(error)")
       return nil
     }
   }
@@ -58,15 +59,20 @@ extension SimulatedNode {
 
   /// Hard state and entries of one step are one batch: durable as a whole or not at all.
   func persist() {
-    if let index = obeyed.logResetAfter { enqueue(.reset(index)) }
+    if let index = obeyed.logResetAfter, cluster.sabotage != .installsWithoutLogReset {
+      enqueue(.reset(index))
+    }
     var hardState = obeyed.hardState
     if cluster.sabotage == .forgetsVote { hardState = nil }
+    if cluster.sabotage == .savesTermWithoutVote { hardState?.votedFor = nil }
     if hardState == nil && obeyed.append.isEmpty {
       if !obeyed.sendAfterSync.isEmpty { enqueue(.write(nil, obeyed.sendAfterSync)) }
       if obeyed.hardState != nil { reportPersisted() }
       return
     }
-    let mustSync = obeyed.hardStateMustSync || !obeyed.append.isEmpty
+    var mustSync = obeyed.hardStateMustSync || !obeyed.append.isEmpty
+    if cluster.sabotage == .neverSyncs { mustSync = false }
+    if cluster.sabotage == .doesNotSyncVotes { mustSync = !obeyed.append.isEmpty }
     let batch = LogBatch(hardState: hardState, entries: obeyed.append, mustSync: mustSync)
     guard cluster.sabotage != .acknowledgesBeforeSync else {
       for envelope in obeyed.sendAfterSync { send(envelope) }
@@ -75,6 +81,9 @@ extension SimulatedNode {
       return reportPersisted()
     }
     enqueue(.write(batch, obeyed.sendAfterSync))
+    if cluster.sabotage == .countsOwnEntriesBeforeSync, let last = batch.entries.last {
+      step(.persisted(through: last.index, term: last.term))
+    }
   }
 
   private func reportPersisted() {
@@ -116,7 +125,8 @@ extension SimulatedNode {
     for item in waitingWrites {
       guard case .write(let batch, _) = item else { break }
       count += 1
-      guard let batch else { continue }
+      guard var batch else { continue }
+      if cluster.sabotage == .skipsTruncation { leaveOutKnown(&batch, log) }
       batches.append(batch)
       mustSync = mustSync || batch.mustSync
     }
@@ -173,7 +183,9 @@ extension SimulatedNode {
   /// The sync has taken its time.
   func diskDone() {
     guard let log else { return }
-    if cluster.syncFails() { disk.failNextSync() }
+    if cluster.syncFails() {
+      if cluster.sabotage == .trustsFailedSync { failFirstSync() } else { disk.failNextSync() }
+    }
     do {
       try log.sync()
     } catch {
@@ -231,13 +243,15 @@ extension SimulatedNode {
   /// Copies the state (in O(1)) when enough was applied; writing it takes its time.
   func maybeSnapshot() {
     let last = snapshotMetas.first?.index.value ?? 0
-    guard snapshotInProgress == nil, lastApplied >= last + cluster.options.snapshotEntries,
+    guard snapshotInProgress == nil, !isSendingOlderSnapshot,
+      lastApplied >= last + cluster.options.snapshotEntries,
       let term = raft.term(at: LogIndex(lastApplied))
     else { return }
     let (configuration, index) = raft.configuration(at: LogIndex(lastApplied))
-    let meta = SnapshotMeta(
+    var meta = SnapshotMeta(
       index: LogIndex(lastApplied), term: term, configuration: configuration,
       configurationIndex: index)
+    if cluster.sabotage == .snapshotsForgetConfiguration { meta.configuration = bootstrap }
     snapshotInProgress = (meta, registry)
     let delay = cluster.world.number(0...cluster.options.disk.snapshotMicroseconds)
     cluster.world.schedule(.snapshotWritten(process), after: delay)
@@ -247,8 +261,10 @@ extension SimulatedNode {
     guard let (meta, registry) = snapshotInProgress.take(), let store else { return }
     // One that was installed meanwhile may be newer.
     if let newest = snapshotMetas.first, newest.index >= meta.index { return }
-    var encoder = registry.makeEncoder()
+    let state = cluster.sabotage == .snapshotsLaterState ? self.registry : registry
+    var encoder = state.makeEncoder()
     do {
+      if cluster.sabotage == .compactsBeforeSnapshot { return step(.compacted(meta)) }
       try store.write(meta) { encoder.next() }
     } catch {
       // The next one may find room.
@@ -262,10 +278,16 @@ extension SimulatedNode {
     step(.compacted(meta))
   }
 
+  /// The older of two is not replaced while it is being sent.
+  private var isSendingOlderSnapshot: Bool {
+    cluster.world.now < olderSnapshotReadAt + 2_000_000 && olderSnapshotReadAt > 0
+  }
+
   func serve(_ read: SnapshotRead) {
     guard let store,
       let meta = snapshotMetas.first(where: { read.index == nil || read.index == $0.index })
     else { return step(.snapshotUnavailable(to: read.to)) }
+    if meta.index != snapshotMetas.first?.index { olderSnapshotReadAt = cluster.world.now }
     do {
       let piece = try store.readTransfer(meta, offset: read.offset, bytesMax: read.bytesMax)
       step(
@@ -325,9 +347,10 @@ extension SimulatedNode {
       return
     }
     let before = lastApplied
-    registry = loaded.registry
+    if cluster.sabotage != .keepsOldStateOnInstall { registry = loaded.registry }
     lastApplied = meta.index.value
     snapshotInProgress = nil
+    sabotageState.isAfterSnapshot = true
     cluster.totals.installs += 1
     cluster.note("installed snapshot \(meta.index)", slot)
     cluster.checker.restored(self)

@@ -39,11 +39,6 @@ struct RequestTables {
   static let readBatchesMax = 512
 }
 
-/// State of `Sabotage.appliesTwiceAfterRestart`.
-struct ApplySabotage {
-  var lastCommand: [UInt8]?
-}
-
 extension SimulatedNode {
   func dropRequests() { requests = RequestTables() }
 
@@ -105,10 +100,11 @@ extension SimulatedNode {
     requests.held = []
     requests.forwarding.removeAll { forwarding in
       guard forwarding.retryAt <= now else { return false }
-      if forwarding.hasRequestID {
+      if forwarding.hasRequestID || cluster.sabotage == .retriesWithoutRequestID {
         retried.append(forwarding.write)
       } else {
-        answer(forwarding.write.waiter, .unknown)
+        let isKnown = cluster.sabotage == .callsLostForwardsNotDone
+        answer(forwarding.write.waiter, isKnown ? .notDone : .unknown)
       }
       return true
     }
@@ -147,11 +143,12 @@ extension SimulatedNode {
     requests.nextNumber += 1
     let forwardID = ForwardID(incarnation: incarnation, number: requests.nextNumber)
     let retryAt =
-      hasRequestID
+      hasRequestID || cluster.sabotage == .retriesWithoutRequestID
+        || cluster.sabotage == .callsLostForwardsNotDone
       ? cluster.world.now + cluster.options.attemptMicroseconds / 3 : write.deadline
     requests.forwarding.append(
       .init(id: forwardID, write: write, hasRequestID: hasRequestID, retryAt: retryAt))
-    cluster.send(.forward(forwardID, write.payload), from: slot, to: Int(leader.value) - 1)
+    cluster.send(.forward(forwardID, write.payload), from: slot, to: cluster.slot(of: leader))
   }
 
   func forwarded(_ forwardID: ForwardID, _ payload: [UInt8], from: Int) {
@@ -173,7 +170,7 @@ extension SimulatedNode {
   /// The answer to the oldest `propose` input that has none yet.
   func proposed(_ result: ProposalResult) {
     guard !requests.proposing.isEmpty else {
-      return cluster.fail("node \(id): an answer to a proposal that nobody made")
+      return cluster.fail("proposals: node \(id): an answer to a proposal that nobody made")
     }
     let writes = requests.proposing.removeFirst()
     switch result {
@@ -217,10 +214,10 @@ extension SimulatedNode {
     guard index > lastApplied else { return }
     let entries = raft.entries(from: LogIndex(lastApplied + 1), through: LogIndex(index))
     guard entries.first?.index.value == lastApplied + 1, entries.last?.index.value == index else {
-      return cluster.fail("node \(id): committed through \(index), but its log lacks entries")
+      return cluster.fail("log: node \(id): committed through \(index), but its log lacks entries")
     }
     for entry in entries { apply(entry) }
-    step(.applied(through: LogIndex(index)))
+    step(.applied(through: min(LogIndex(index), raft.commitIndex)))
     answerReadsAtIndex()
     maybeSnapshot()
   }
@@ -228,25 +225,18 @@ extension SimulatedNode {
   private func apply(_ entry: Entry) {
     lastApplied = entry.index.value
     var outcome = Outcome.done
-    if entry.kind == .command {
+    if entry.kind == .command, cluster.sabotage == nil || !sabotageSkips(entry) {
       outcome = registry.apply(entry.payload, index: lastApplied, changes: &changes)
       changes.removeAll()
     }
-    sabotageApply(entry)
+    if cluster.sabotage == .appliesTwiceAfterRestart { applyTwice(entry) }
     cluster.checker.applied(entry, by: self)
     guard !requests.waiters.isEmpty, let waiters = requests.waiters.removeValue(forKey: lastApplied)
     else { return }
     for (term, waiter) in waiters {
-      let isOurs = term == entry.term
+      let isOurs = term == entry.term || cluster.sabotage == .answersWithoutTermCheck
       answer(waiter, isOurs ? .outcome(outcome, index: lastApplied) : .notDone)
     }
-  }
-
-  private func sabotageApply(_ entry: Entry) {
-    guard cluster.sabotage == .appliesTwiceAfterRestart, incarnation > 1 else { return }
-    if entry.kind == .command { return applySabotage.lastCommand = entry.payload }
-    guard let command = applySabotage.lastCommand.take() else { return }
-    _ = registry.apply(command, index: lastApplied, changes: &changes)
   }
 
   /// A snapshot took the place of entries that somebody here waited for: what became of those
@@ -271,7 +261,7 @@ extension SimulatedNode {
         cluster.reply(to: request, .notDone, from: slot)
         continue
       }
-      if index.value <= lastApplied {
+      if index.value <= lastApplied || cluster.sabotage == .readsBeforeApplied {
         answerRead(request)
       } else {
         requests.readsAtIndex.append((index.value, request))

@@ -13,11 +13,12 @@ import Storage
 /// it recovers from what its disk kept. What a process held in memory is lost with it.
 final class SimulatedNode {
   let slot: Int
-  let id: NodeID
+  /// Another one after the disk was lost.
+  private(set) var id: NodeID
   unowned let cluster: Cluster
   var disk: FaultyFileSystem
   /// What it was started with; empty for one that waits to be added.
-  let bootstrap: Configuration
+  private(set) var bootstrap: Configuration
 
   private(set) var incarnation: UInt64 = 0
   private(set) var isUp = false
@@ -29,6 +30,8 @@ final class SimulatedNode {
   let wallSkew: UInt64
   /// Syncs take so many times longer.
   var diskSlowness: UInt64 = 1
+  /// The process dies when it comes there; for scenarios.
+  var nextDeath: CrashPoint?
   /// Its disk is full until then; 0: it is not.
   var diskFullUntil: UInt64 = 0
   /// Writes wait for room; meanwhile it does not campaign.
@@ -54,6 +57,7 @@ final class SimulatedNode {
   var durable: (index: LogIndex, term: Term) = (.zero, .zero)
   var snapshotInProgress: (meta: SnapshotMeta, registry: Registry)?
   var snapshotMetas: [SnapshotMeta] = []
+  var olderSnapshotReadAt: UInt64 = 0
   /// Pieces of a snapshot for the worker that writes them; the first is being written.
   var chunks: [ReceivedChunk] = []
   /// Received and loaded; becomes the state when Raft says so.
@@ -64,7 +68,7 @@ final class SimulatedNode {
   var lastApplied: UInt64 = 0
   var changes = ChangeSet()
   var requests = RequestTables()
-  var applySabotage = ApplySabotage()
+  var sabotageState = SabotageState()
 
   init(slot: Int, cluster: Cluster, bootstrap: Configuration, tick: UInt64, wallSkew: UInt64) {
     self.slot = slot
@@ -100,7 +104,6 @@ final class SimulatedNode {
       return failedAndRestarts(error, while: "starting")
     }
     cluster.note("start applied=\(lastApplied) last=\(raft.lastIndex)@\(raft.lastTerm)", slot)
-    applySabotage = ApplySabotage()
     cluster.checker.started(self)
     cluster.world.schedule(.tick(process), after: tickMicroseconds)
   }
@@ -108,6 +111,7 @@ final class SimulatedNode {
   /// The process ends at once. With `power` lost, what was not synced may be lost or torn.
   func crash(losingPower: Bool) {
     guard isUp else { return }
+    sabotageState = SabotageState(lostPower: losingPower)
     cluster.note(losingPower ? "power loss" : "crash", slot)
     isUp = false
     cluster.totals.crashes += 1
@@ -123,6 +127,7 @@ final class SimulatedNode {
     isWriting = false
     isShortOfSpace = false
     snapshotInProgress = nil
+    olderSnapshotReadAt = 0
     log = nil
     store = nil
     if losingPower { disk = disk.crash() }
@@ -138,7 +143,7 @@ final class SimulatedNode {
     case .diskFull where diskFullUntil > 0: return crash(losingPower: false)
     default: break
     }
-    cluster.fail("node \(id): \(error) while \(doing), though no such fault was injected")
+    cluster.fail("storage: node \(id): \(error) while \(doing), though no such fault was injected")
   }
 
   // MARK: Stepping
@@ -180,7 +185,11 @@ final class SimulatedNode {
 
   private func stepOnce(_ input: Input) {
     let appended = effects.append.count
-    raft.step(input, into: &effects)
+    if cluster.sabotage == nil {
+      raft.step(input, into: &effects)
+    } else {
+      for input in sabotaged(input) { raft.step(input, into: &effects) }
+    }
     if effects.append.count > appended {
       cluster.checker.appended(effects.append[appended...], by: self)
     }
@@ -193,13 +202,14 @@ final class SimulatedNode {
   private func obey() {
     swap(&effects, &obeyed)
     defer { obeyed.removeAll() }
+    if cluster.sabotage != nil { sabotage(&obeyed) }
     for event in obeyed.events { observe(event) }
     for envelope in obeyed.send { send(envelope) }
     if diesAt(.afterSend) { return }
     persist()
     if !isUp { return }
     for chunk in obeyed.snapshotChunks { enqueue(chunk) }
-    apply(through: raft.commitIndex.value)
+    apply(through: applicableIndex)
     if !isUp { return }
     for result in obeyed.reads { readAnswered(result) }
     for read in obeyed.snapshotReads {
@@ -211,9 +221,12 @@ final class SimulatedNode {
   }
 
   func send(_ envelope: Envelope) {
-    let to = Int(envelope.to.value) - 1
-    invariant(to >= 0 && to < cluster.nodes.count, "a message to unknown node \(envelope.to)")
-    cluster.send(.raft(envelope.message), from: slot, to: to)
+    let to = cluster.slot(of: envelope.to)
+    // Nobody has that id any more.
+    guard cluster.nodes[to].id == envelope.to else { return }
+    let message =
+      cluster.sabotage == nil ? envelope.message : sabotaged(envelope.message, to: envelope.to)
+    cluster.send(.raft(message, from: id, to: envelope.to), from: slot, to: to)
   }
 
   private func observe(_ event: RaftEvent) {
@@ -231,7 +244,7 @@ final class SimulatedNode {
   }
 
   /// Named points of the write path at which a process may die.
-  enum CrashPoint: String {
+  enum CrashPoint: String, CaseIterable {
     case afterSend, afterWrite, afterSync, afterVote, afterSnapshot, afterInstall
 
     /// Votes are rare next to writes.
@@ -239,7 +252,8 @@ final class SimulatedNode {
   }
 
   func diesAt(_ point: CrashPoint) -> Bool {
-    guard cluster.crashesAtPoint(weight: point.weight) else { return false }
+    guard nextDeath == point || cluster.crashesAtPoint(weight: point.weight) else { return false }
+    nextDeath = nil
     cluster.note("dies \(point.rawValue)", slot)
     crash(losingPower: cluster.world.random.chance(1, in: 2))
     cluster.restartLater(self)

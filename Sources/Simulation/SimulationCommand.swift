@@ -3,7 +3,7 @@ import Synchronization
 
 /// The command line of the simulator: `SEED=n` replays one run, `RUNS=n` makes n fresh ones,
 /// `FIRST=n` says from which seed on, `FAILURES=n` goes on after the first failure, `TRACE=1` prints
-/// every line as it happens.
+/// every line as it happens, `MUTANTS=1` tries all sabotages.
 package struct SimulationCommand {
   private var seed: UInt64?
   private var runs: UInt64 = 1_000
@@ -12,6 +12,9 @@ package struct SimulationCommand {
   /// Goes on until so many runs have failed.
   private var failuresMax: UInt64 = 1
   private var sabotage: Sabotage?
+  /// All sabotages one after the other, or as one of them in a process of its own.
+  private var isMutantCheck = false
+  private var scenario: String?
   /// Lines of the transcript shown for a failed run; `TRACE=1` shows all.
   private static var tailLines: Int { 120 }
 
@@ -22,12 +25,22 @@ package struct SimulationCommand {
     for argument in arguments {
       guard command.take(argument) else {
         print(
-          "simulate: cannot read \(argument); known are SEED=n RUNS=n FIRST=n FAILURES=n TRACE=1")
+          "simulate: cannot read \(argument); known are SEED=n RUNS=n FIRST=n FAILURES=n TRACE=1 "
+            + "MUTANTS=1 SCENARIO=name|all|list")
         print("SABOTAGE=\(Sabotage.allCases.map(\.rawValue).joined(separator: "|"))")
         return 2
       }
     }
     SeedAtTrap.install()
+    if command.isMutantCheck {
+      guard let sabotage = command.sabotage else { return MutantTable.main() }
+      return MutantTable.check(sabotage) { SeedAtTrap.seed.store($0, ordering: .relaxed) }
+    }
+    if let scenario = command.scenario {
+      return ScenarioTable.main(scenario, seed: command.seed, isTraced: command.isTraced) {
+        SeedAtTrap.seed.store($0, ordering: .relaxed)
+      }
+    }
     if let seed = command.seed { return command.replay(seed) }
     return command.runMany()
   }
@@ -41,9 +54,12 @@ package struct SimulationCommand {
     case "FIRST": first = UInt64(value)
     case "FAILURES": failuresMax = UInt64(value) ?? 1
     case "TRACE": isTraced = value == "1"
+    case "SCENARIO": scenario = value
+    case "MUTANTS": isMutantCheck = value == "1"
     case "SABOTAGE": sabotage = Sabotage(rawValue: value)
     default: return false
     }
+    if argument.hasPrefix("SCENARIO") { return true }
     return argument.hasPrefix("SABOTAGE") ? sabotage != nil : value.allSatisfy(\.isNumber)
   }
 

@@ -2,26 +2,6 @@ import Basics
 import Raft
 import Storage
 
-/// A wrong behaviour of the driver, switched on to prove that the simulator finds it.
-package enum Sabotage: String, CaseIterable, Sendable {
-  /// Votes and acknowledgements leave, and own entries count, before the disk has them.
-  case acknowledgesBeforeSync
-  /// Linearizable reads are answered from the local state at once.
-  case readsWithoutBarrier
-  /// After a restart the first command is applied a second time in place of the next no-op.
-  case appliesTwiceAfterRestart
-  /// The hard state never reaches the disk.
-  case forgetsVote
-  /// Retried writes lose their request id on the way to the leader.
-  case forgetsRequestID
-  /// Stale reads are answered though the client has seen a newer state elsewhere.
-  case ignoresIndexOfStaleReads
-  /// What may still be done is reported as not done.
-  case callsUnknownFailed
-  /// A proposal is answered as soon as it is in the leader's log.
-  case answersBeforeCommit
-}
-
 /// Everything that a seed decides before a run starts. Each kind of fault is switched on for a
 /// whole run or off for it (FoundationDB's "buggify"), so that runs differ in character and rare
 /// faults are common somewhere.

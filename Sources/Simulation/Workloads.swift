@@ -16,12 +16,12 @@ extension Cluster {
   func record(_ call: Call, _ reply: Reply, of number: Int) {
     if case .values(_, let index) = reply {
       if case .read(_, .stale(let atLeast)) = call.kind, index < atLeast {
-        return fail("a stale read of client \(number) went back to \(index) from \(atLeast)")
+        return fail("stale read: client \(number) goes back to \(index) from \(atLeast)")
       }
       clients[number].lastIndex = max(clients[number].lastIndex, index)
     }
     if case .outcome(.refused(let refusal), _) = reply {
-      return fail("client \(number) was refused: \(refusal.text)")
+      return fail("refusal: client \(number) was refused: \(refusal.text)")
     }
     switch clients[number].workload {
     case .registers(let group): recordRegisters(call, reply, of: number, group: group)
@@ -202,7 +202,9 @@ extension Cluster {
   private func number(in value: [UInt8]) -> UInt32 {
     var number: UInt32 = 0
     for (i, byte) in value.prefix(4).enumerated() { number |= UInt32(byte) << (8 * UInt32(i)) }
-    if value != bytes(of: number) { fail("a value was read that nobody wrote: \(value)") }
+    if value != bytes(of: number) {
+      fail("unwritten value: a value was read that nobody wrote: \(value)")
+    }
     return number
   }
 
@@ -254,7 +256,7 @@ extension Cluster {
     let sum = balances.reduce(0) { $0 &+ $1.amount }
     let isEmpty = balances.allSatisfy { $0.modifyIndex == 0 }
     if !isEmpty, sum != Self.bankTotal {
-      fail("the bank's balances at index \(index) add up to \(sum): \(balances)")
+      fail("bank: balances at index \(index) add up to \(sum): \(balances)")
     }
     clients[number].balances = balances
   }

@@ -1,0 +1,80 @@
+import Raft
+import Storage
+
+/// Disks that lose, refuse, fail and hang.
+extension Scenario {
+  static let disks = [
+    Scenario("D1", "power loss of one node at random moments") { run in
+      for _ in 0..<25 {
+        let node = run.any()
+        run.run(run.number(1...300))
+        run.cutPower(node)
+        run.run(run.number(1...100))
+        run.start(node)
+      }
+      run.waitUntilEven(within: 2_000)
+    },
+    Scenario("D2", "power loss of all nodes at once") { run in
+      for _ in 0..<15 {
+        run.run(run.number(100...800))
+        let before = run.nodes.map(\.raft.commitIndex).max() ?? .zero
+        for node in run.nodes { run.cutPower(node) }
+        run.startAll()
+        let leader = run.waitForLeader(within: 1_500)
+        run.expect(leader.raft.lastIndex >= before, "nothing committed is lost (through \(before))")
+      }
+    },
+    Scenario("D3", "torn writes are cut off, and never mistaken for damage") { run in
+      let node = run.nodes[0]
+      for operations in 1...40 {
+        run.waitForLeader(within: 2_000)
+        node.disk.powerOff(afterOperations: operations)
+        run.wait(3_000, for: "the power goes") { !node.isUp }
+        node.calmDisk()
+        run.start(node)
+        run.expect(node.isUp, "it starts")
+        run.waitForWrites(within: 1_500)
+      }
+    },
+    Scenario("D7", "a sync fails once: the process ends, and acknowledges nothing of it") { run in
+      for _ in 0..<6 {
+        for victim in [run.waitForLeader(within: 1_000), run.followers(of: run.leader)[0]] {
+          let life = victim.process
+          victim.disk.failNextSync()
+          run.wait(2_000, for: "its end") { !victim.isCurrent(life) }
+          run.waitForWrites(within: 1_000)
+          run.start(victim)
+          run.waitUntilEven(within: 1_500)
+        }
+      }
+    },
+    Scenario("D8", "the leader's disk is full: another leads; room returns, so does it") { run in
+      let old = run.leader
+      old.disk.setCapacity(old.disk.usedBytes)
+      old.diskFullUntil = run.cluster.world.now + 10_000_000
+      run.wait(3_000, for: "another leader") { run.leader.slot != old.slot }
+      run.waitForWrites(within: 900)
+      run.run(2_000)
+      run.expect(run.leader.slot != old.slot, "who cannot write does not lead")
+      run.wait(10_000, for: "room") { old.diskFullUntil <= run.cluster.world.now }
+      run.wait(2_000, for: "it catches up by itself") {
+        old.isUp && old.lastApplied + 20 > run.leader.lastApplied
+      }
+    },
+    Scenario("D10", "the leader's sync hangs: it gives way, and stays out of elections") { run in
+      let old = run.leader
+      old.diskSlowness = 15_000
+      run.wait(2_500, for: "another leader") { run.leader.slot != old.slot }
+      run.waitForWrites(within: 900)
+      let term = run.leader.raft.term
+      run.run(10_000)
+      run.expect(run.leader.raft.term == term, "the stuck node disturbs nobody")
+    },
+    Scenario("D12", "a follower's disk is 100 times slower: commits are not") { run in
+      let term = run.leader.raft.term
+      run.followers(of: run.leader)[0].diskSlowness = 100
+      for _ in 0..<30 { run.waitForWrites(1, within: 150) }
+      run.expect(run.leader.raft.term == term, "nobody elects")
+    },
+  ]
+}
