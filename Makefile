@@ -2,6 +2,7 @@
 SEED ?=
 RUNS ?=
 SCENARIO ?=
+MUTANTS ?=
 CONFIGS ?= cluster-configs/local
 ROOST = .build/release/roost
 SOURCES = Package.swift Sources Tests
@@ -23,10 +24,11 @@ run: release ## three nodes on localhost; ctrl-C stops them (CONFIGS=dir for oth
 test: release ## everything that must hold, and a short simulation
 	swift test --skip '^ClusterTests\.'
 	ROOST_BINARY=$(CURDIR)/$(ROOST) swift test --skip-build --no-parallel --filter '^ClusterTests\.'
+	$(ROOST) simulate SCENARIO=all
 	$(ROOST) simulate RUNS=200
 
-sim: release ## SEED=n replays one run, RUNS=n draws fresh ones
-	$(ROOST) simulate $(if $(SEED),SEED=$(SEED)) $(if $(RUNS),RUNS=$(RUNS)) $(if $(SCENARIO),SCENARIO=$(SCENARIO))
+sim: release ## SEED=n, RUNS=n fresh ones, SCENARIO=name|all|list, MUTANTS=1
+	$(ROOST) simulate $(if $(SEED),SEED=$(SEED)) $(if $(RUNS),RUNS=$(RUNS)) $(if $(SCENARIO),SCENARIO=$(SCENARIO)) $(if $(MUTANTS),MUTANTS=$(MUTANTS))
 
 clients: release ## run programs written for Consul against a cluster; says what is not installed
 	python3 Tests/Clients/clients.py $(ROOST)

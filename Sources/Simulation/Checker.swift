@@ -62,6 +62,28 @@ struct Checker {
     compareCommits(of: node)
   }
 
+  /// The disk is empty, and the node another one.
+  mutating func wiped(_ node: SimulatedNode) {
+    checkedThrough[node.slot] = 0
+    lastTerm[node.slot] = .zero
+  }
+
+  /// What a watch relies on: an apply names every key that it changes.
+  mutating func changed(_ node: SimulatedNode, watched keys: [Key]) {
+    for (i, key) in keys.enumerated() {
+      let index = node.registry.kv(key)?.modifyIndex ?? 0
+      defer { node.watchedIndexes[i] = index }
+      guard index != node.watchedIndexes[i] else { continue }
+      let changes = node.changes
+      let isNamed =
+        changes.everything || changes.keys.contains(key)
+        || changes.deletedPrefixes.contains { key.hasPrefix($0) }
+      if !isNamed {
+        return fail("watches: \(node.id) changes \(key) at \(node.lastApplied) and wakes nobody")
+      }
+    }
+  }
+
   /// Election safety: at most one leader can be elected in a given term.
   mutating func elected(_ node: SimulatedNode, term: Term) {
     if let other = leaders.updateValue(node.id, forKey: term), other != node.id {

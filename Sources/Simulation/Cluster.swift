@@ -18,6 +18,8 @@ struct Totals {
   var snapshotsSent: UInt64 = 0
   var installs: UInt64 = 0
   var truncations: UInt64 = 0
+  /// Disks that were found damaged and given up.
+  var wipes: UInt64 = 0
   var configurations: UInt64 = 0
   var undecided: UInt64 = 0
   /// From the end of all faults until clients had their first answers.
@@ -40,6 +42,8 @@ final class Cluster {
   var history = Histories()
   var checker: Checker
   var transcript: Transcript
+  /// The keys of all registers, for watches.
+  let watchedKeys: [Key]
   var totals = Totals()
   private(set) var phase = Phase.faults
   private(set) var isOver = false
@@ -69,6 +73,9 @@ final class Cluster {
     registryOptions.requestIDsMax = options.requestIDsMax
     self.registryOptions = registryOptions
     checker = Checker(nodes: options.nodes)
+    watchedKeys = (0..<options.registerGroups).flatMap { group in
+      (0..<Operation.registersMax).map { Self.registerKey(group, $0) }
+    }
     makeNodes()
     makeClients()
   }
@@ -151,6 +158,7 @@ final class Cluster {
     case .clientTimeout(let client, let attempt): timedOut(client, attempt)
     case .clientNext(let client): nextOperation(client)
     case .nemesis: if phase == .faults { disturb() }
+    case .repair: repairMembership()
     case .phase(let next): enter(next)
     }
   }

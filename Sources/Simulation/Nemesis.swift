@@ -7,7 +7,7 @@ import Storage
 enum Disturbance: CaseIterable {
   case crash, powerLoss, crashAll, pause, partition, oneWayCut, heal, slowLink, slowDisk
   case fullDisk, writeError
-  case spuriousReset, transfer, membership
+  case spuriousReset, transfer, membership, damage
 
   func weight(_ options: NemesisOptions) -> UInt64 {
     switch self {
@@ -25,6 +25,7 @@ enum Disturbance: CaseIterable {
     case .spuriousReset: options.spuriousReset
     case .transfer: options.transfer
     case .membership: options.membership
+    case .damage: options.damage
     }
   }
 }
@@ -80,6 +81,7 @@ extension Cluster {
     case .transfer:
       node.step(.transferLeadership(to: world.random.chance(1, in: 2) ? nil : peer.id))
     case .membership: changeMembership()
+    case .damage: damage(node)
     }
   }
 
@@ -214,11 +216,11 @@ extension Cluster {
     if !members.isEmpty, world.random.chance(1, in: 3) {
       change.remove = [members[world.index(below: members.count)].id]
     }
-    if world.random.chance(1, in: 4) { change = wholesaleChange(configuration, outside) }
+    if world.random.chance(1, in: 3) { change = wholesaleChange(configuration, outside) }
     guard change != MembershipChange() else { return }
     note("asks for \(change)", leader.slot)
     leader.step(.changeMembership(change))
-    if world.random.chance(1, in: 4) { partitionAlongSides(of: leader.raft.configuration) }
+    if world.random.chance(1, in: 2) { partitionAlongSides(of: leader.raft.configuration) }
   }
 
   /// Everyone who waits comes in, as many voters go: majorities of both sides need not meet.
@@ -243,6 +245,7 @@ extension Cluster {
     let sides = nodes.map { node in
       let isOld = configuration.outgoing.contains(node.id)
       let isNew = configuration.voters.contains(node.id)
+      if node.slot == leader?.slot { return 1 }
       return isOld == isNew ? world.index(below: 2) : isNew ? 1 : 0
     }
     note("partition along the sides of the change: \(sides)")

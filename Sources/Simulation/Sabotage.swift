@@ -71,6 +71,9 @@ package enum Sabotage: String, CaseIterable, Sendable {
   /// One node remembers fewer request ids than the others.
   case dedupDiffersByNode
 
+  /// One apply of twenty does not say what it changed.
+  case losesChanges
+
   // MARK: Snapshots and configurations
   /// A snapshot holds the state of the moment at which it is written.
   case snapshotsLaterState
@@ -115,25 +118,18 @@ extension SimulationOptions {
   mutating func suit(_ sabotage: Sabotage) {
     self.sabotage = sabotage
     switch sabotage {
-    case .votesTwice, .savesTermWithoutVote, .doesNotSyncVotes, .votesBeforeSync,
+    case .votesTwice, .savesTermWithoutVote, .doesNotSyncVotes,
       .countsOldVotes, .countsOneVoteTwice, .takesOldTerms:
       crowdElections()
-      if sabotage == .votesBeforeSync {
-        disk.syncMicroseconds = 3_000
-        nemesis.powerLoss = 12
-      }
     case .electsWithOneSide, .commitsWithOneSide, .snapshotsForgetConfiguration,
       .startsWithBootstrapConfiguration:
-      nemesis.membership = 6
-      voters = 3
-      spares = 3
-      nemesis.partition = 4
-      nemesis.heal = 6
+      changeMembersOften()
       if sabotage == .snapshotsForgetConfiguration { snapshotEntries = 20 }
     case .trustsFailedSync:
       disk.syncFailures = 20
       nemesis.powerLoss = 4
-    case .neverSyncs, .countsOwnEntriesBeforeSync, .readsTornRecord, .skipsTruncation:
+    case .neverSyncs, .countsOwnEntriesBeforeSync, .votesBeforeSync, .readsTornRecord,
+      .skipsTruncation:
       nemesis.powerLoss = 6
       nemesis.intervalMicroseconds = 100_000
       nemesis.downMicrosecondsMax = 50_000
@@ -153,6 +149,20 @@ extension SimulationOptions {
       hurryReads()
     default: break
     }
+  }
+
+  /// Whole sets of voters come and go, and the network parts along with them.
+  private mutating func changeMembersOften() {
+    voters = 3
+    spares = 3
+    faultMicroseconds = 60_000_000
+    nemesis.intervalMicroseconds = 1_000_000
+    nemesis.membership = 12
+    nemesis.heal = 2
+    nemesis.crash = 2
+    nemesis.partition = 0
+    nemesis.oneWayCut = 0
+    network.loss = 0
   }
 
   /// Many reads while leadership moves and commits take their time.

@@ -36,6 +36,44 @@ extension Scenario {
         run.waitForWrites(within: 1_500)
       }
     },
+    Scenario("D4", "bits flip in what is synced: the node refuses to start, and is replaced") {
+      run in
+      var attempts = 0
+      while run.cluster.totals.wipes < 6, !run.hasFailed {
+        attempts += 1
+        let node = run.any()
+        let id = node.id
+        run.wait(3_000, for: "a disk at rest") { node.isDiskAtRest }
+        run.cluster.damage(node)
+        run.run(50)
+        if node.id == id {
+          run.start(node)
+        } else {
+          run.wait(6_000, for: "a voter in its place") {
+            let configuration = run.leader.raft.configuration
+            return configuration.outgoing.isEmpty && configuration.voters.contains(node.id)
+              && !configuration.isMember(id)
+          }
+        }
+        run.waitForWrites(within: 2_000)
+        run.expect(attempts < 200, "damage is noticed")
+      }
+    },
+    Scenario("D15", "a wiped disk: its node comes back as another one, learner first") { run in
+      for node in run.nodes {
+        let id = node.id
+        run.kill(node)
+        node.lose()
+        run.start(node)
+        run.expect(!node.raft.configuration.isVoter(node.id), "it has no vote")
+        run.wait(6_000, for: "a voter in its place") {
+          let configuration = run.leader.raft.configuration
+          return configuration.outgoing.isEmpty && configuration.voters.contains(node.id)
+            && !configuration.isMember(id)
+        }
+        run.waitForWrites(within: 2_000)
+      }
+    },
     Scenario("D7", "a sync fails once: the process ends, and acknowledges nothing of it") { run in
       for _ in 0..<6 {
         for victim in [run.waitForLeader(within: 1_000), run.followers(of: run.leader)[0]] {

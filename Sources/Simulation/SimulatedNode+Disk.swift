@@ -20,6 +20,8 @@ extension SimulatedNode {
     lastApplied = 0
     snapshotMetas = []
     let newest = try store.newest()
+    // The log need not reach back to the one before.
+    if let error = store.damaged.first { throw error }
     if let meta = newest?.meta, let restored = try read(meta, from: store) {
       registry = restored
       lastApplied = meta.index.value
@@ -50,6 +52,9 @@ extension SimulatedNode {
       for piece in bytes { try decoder.feed(piece) }
       return try decoder.finish()
     } catch {
+      if isDamaged {
+        throw .damaged(file: "snapshot", offset: 0, reason: "it does not decode")
+      }
       cluster.fail("snapshot: node \(id): snapshot \(meta.index) does not decode: \(error)")
       return nil
     }

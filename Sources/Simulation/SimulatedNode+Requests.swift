@@ -227,6 +227,8 @@ extension SimulatedNode {
     var outcome = Outcome.done
     if entry.kind == .command, cluster.sabotage == nil || !sabotageSkips(entry) {
       outcome = registry.apply(entry.payload, index: lastApplied, changes: &changes)
+      if cluster.sabotage == .losesChanges, lastApplied % 20 == 0 { changes.removeAll() }
+      cluster.checker.changed(self, watched: cluster.watchedKeys)
       changes.removeAll()
     }
     if cluster.sabotage == .appliesTwiceAfterRestart { applyTwice(entry) }
@@ -242,6 +244,7 @@ extension SimulatedNode {
   /// A snapshot took the place of entries that somebody here waited for: what became of those
   /// is not told by it.
   func replacedBySnapshot(after before: UInt64) {
+    noteWatched()
     if !requests.waiters.isEmpty, before < lastApplied {
       for index in (before + 1)...lastApplied {
         for (_, waiter) in requests.waiters.removeValue(forKey: index) ?? [] {
@@ -250,6 +253,11 @@ extension SimulatedNode {
       }
     }
     answerReadsAtIndex()
+  }
+
+  /// Watches begin with the state as it is.
+  func noteWatched() {
+    watchedIndexes = cluster.watchedKeys.map { registry.kv($0)?.modifyIndex ?? 0 }
   }
 
   // MARK: Reads

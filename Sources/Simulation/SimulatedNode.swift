@@ -28,6 +28,10 @@ final class SimulatedNode {
   let tickMicroseconds: UInt64
   /// Its wall clock is off by this much, in milliseconds.
   let wallSkew: UInt64
+  /// Something on the disk is not what was synced.
+  var isDamaged = false
+  /// It lost its disk, and looks for a place in the cluster.
+  var wasWiped = false
   /// Syncs take so many times longer.
   var diskSlowness: UInt64 = 1
   /// The process dies when it comes there; for scenarios.
@@ -67,6 +71,8 @@ final class SimulatedNode {
   var registry: Registry
   var lastApplied: UInt64 = 0
   var changes = ChangeSet()
+  /// The modify index of every watched key after the last apply.
+  var watchedIndexes: [UInt64] = []
   var requests = RequestTables()
   var sabotageState = SabotageState()
 
@@ -104,6 +110,7 @@ final class SimulatedNode {
       return failedAndRestarts(error, while: "starting")
     }
     cluster.note("start applied=\(lastApplied) last=\(raft.lastIndex)@\(raft.lastTerm)", slot)
+    noteWatched()
     cluster.checker.started(self)
     cluster.world.schedule(.tick(process), after: tickMicroseconds)
   }
@@ -138,12 +145,35 @@ final class SimulatedNode {
   /// A storage error: the production process says why and ends.
   func failed(_ error: StorageError, while doing: String) {
     cluster.note("storage failed while \(doing): \(error)", slot)
+    if isDamaged, case .damaged = error { return giveUpDisk() }
+    if isDamaged, case .foreign = error { return giveUpDisk() }
     switch error {
     case .io: return crash(losingPower: disk.isOff)
     case .diskFull where diskFullUntil > 0: return crash(losingPower: false)
     default: break
     }
     cluster.fail("storage: node \(id): \(error) while \(doing), though no such fault was injected")
+  }
+
+  /// What D4 and D15 of the fault list ask for: a node that cannot trust its disk does not use
+  /// what is left of it. It gets an empty one, and comes back as another node.
+  private func giveUpDisk() {
+    crash(losingPower: false)
+    lose()
+  }
+
+  /// The disk of a process that does not run becomes an empty one.
+  func lose() {
+    disk = FaultyFileSystem(seed: cluster.world.random.next())
+    id = NodeID(id.value + UInt64(cluster.nodes.count))
+    bootstrap = Configuration()
+    isDamaged = false
+    wasWiped = true
+    diskFullUntil = 0
+    cluster.note("gives its disk up, and is \(id) from now on", slot)
+    cluster.totals.wipes += 1
+    cluster.checker.wiped(self)
+    cluster.world.schedule(.repair, after: 100_000)
   }
 
   // MARK: Stepping

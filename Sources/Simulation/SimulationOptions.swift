@@ -68,6 +68,8 @@ struct NemesisOptions {
   var spuriousReset: UInt64 = 1
   var transfer: UInt64 = 2
   var membership: UInt64 = 0
+  /// What one disk holds and has synced rots; needs a majority of others, so never with `membership`.
+  var damage: UInt64 = 0
   /// At the end some links stay cut, but the leader talks with a majority: that must do.
   var healsPartially = false
   var downMicrosecondsMax: UInt64 = 2_000_000
@@ -162,6 +164,8 @@ extension SimulationOptions {
     if random.chance(1, in: 3) {
       nemesis.membership = pick([1, 6])
       spares = pick([1, 2])
+    } else if voters >= 3, random.chance(1, in: 4) {
+      nemesis.damage = 2
     }
     nemesis.downMicrosecondsMax = pick([50_000, 800_000, 4_000_000])
     nemesis.pauseMicrosecondsMax = pick([300_000, 2_000_000])

@@ -89,7 +89,7 @@ package struct SimulationTotals: Sendable {
     return "\(runs) runs (\(failures) failed), \(minutes / 60)h\(minutes % 60)m virtual, "
       + "\(sums.operations) operations (\(sums.unknownOutcomes) unknown), "
       + "\(sums.elections) elections, \(sums.crashes) crashes, \(sums.partitions) partitions, "
-      + "\(sums.snapshots) snapshots, \(sums.installs) installed, "
+      + "\(sums.snapshots) snapshots, \(sums.installs) installed, \(sums.wipes) disks replaced, "
       + "\(sums.truncations) truncations, \(sums.configurations) configurations, "
       + "\(sums.undecided) histories undecided, "
       + "slowest recovery \(sums.recoveryMicrosecondsMax / 1000) ms"
@@ -107,6 +107,7 @@ extension Totals {
     snapshotsSent += other.snapshotsSent
     installs += other.installs
     truncations += other.truncations
+    wipes += other.wipes
     configurations += other.configurations
     undecided += other.undecided
     recoveryMicrosecondsMax = max(recoveryMicrosecondsMax, other.recoveryMicrosecondsMax)

@@ -59,7 +59,10 @@ extension Cluster {
 
   // MARK: Registers
 
-  private func registerKey(_ group: Int, _ register: Int) -> Key { Key("g\(group)/\(register)") }
+  static func registerKey(_ group: Int, _ register: Int) -> Key { Key("g\(group)/\(register)") }
+  private func registerKey(_ group: Int, _ register: Int) -> Key {
+    watchedKeys[group * Operation.registersMax + register]
+  }
 
   private func registerCall(_ client: Client, group: Int) -> Call {
     let dice = world.random.below(100)

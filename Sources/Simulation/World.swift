@@ -28,6 +28,8 @@ enum Event {
   case clientTimeout(client: Int, attempt: UInt64)
   case clientNext(client: Int)
   case nemesis
+  /// Nodes whose disks were lost look for their place in the cluster.
+  case repair
   case phase(Phase)
 }
 
