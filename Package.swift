@@ -72,7 +72,10 @@ let package = Package(
     tests("ChecksTests", ["Checks", "HTTP", "EventLoop", "Basics"]),
     tests(
       "NodeTests",
-      ["Node", "Raft", "Wire", "Storage", "Registry", "EventLoop", "HTTP", "Peer", "Checks", "Basics"]),
+      [
+        "Node", "Raft", "Wire", "Storage", "Registry", "EventLoop", "HTTP", "Peer", "Checks",
+        "Basics",
+      ]),
     tests("ConsulAPITests", ["ConsulAPI", "Node", "Registry", "HTTP", "EventLoop", "Basics"]),
     tests("RoostClientTests", ["RoostClient"]),
     tests("CommandLineTests", ["roost", "RoostClient"]),
