@@ -149,6 +149,7 @@ final class TransportRelay: PeerTransportDelegate {
   func transport(_ transport: PeerTransport, didReceive message: Message, from peer: NodeID) {
     guard let node, node.isStarted, !node.isStopped else { return }
     guard node.phase != .discovering, node.phase != .forming else { return }
+    guard !node.withholdsVote(message) else { return }
     node.raft.step(.message(message, from: peer), into: &node.effects)
   }
 

@@ -106,6 +106,8 @@ package final class Node {
   var isClosed = false
   var isRemoved = false
   var reportedMismatch = false
+  /// See `TornTail.swift`; 0: over, or never began.
+  var tornTailUntil: UInt64 = 0
   var rejectionThrottle = LogThrottle()
   var wasLeader = false
   var coarseTicks = 0
@@ -180,6 +182,7 @@ package final class Node {
     loop.onTurnEnd { [weak self] in self?.endTurn() }
     registerMembershipHandlers()
     registerGauges()
+    if restored.hasTornTail { beginTornTail() }
   }
 
   package func start() {

@@ -51,6 +51,8 @@ struct Restored {
   var phase: Node.Phase
   /// It was a member, and its own log says that it is none any more.
   var isRemoved: Bool
+  /// The end of the log was cut off as unfinished.
+  var hasTornTail: Bool
   var writer: LogWriter
   var desk: SnapshotDesk
 
@@ -91,9 +93,10 @@ struct Restored {
       files, directory: root + "/log", options: logOptions, snapshot: snapshot
     ) { mailbox.post(.log($0)) }
     desk = SnapshotDesk(store, options: options) { mailbox.post(.snapshot($0)) }
+    hasTornTail = recovered.tornBytes > 0
     if recovered.tornBytes > 0 {
       logger.log(
-        .info, "storage", "the end of the last write was cut off: it was never acknowledged",
+        .info, "storage", "the last write was not finished and is cut off; the others elect first",
         [("bytes", String(recovered.tornBytes))])
     }
     let hasPast =

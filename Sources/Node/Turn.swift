@@ -135,6 +135,7 @@ extension Node {
   private func tick() {
     if phase != .discovering, phase != .forming { raft.step(.tick, into: &effects) }
     tickBootstrap()
+    if tornTailUntil > 0 { endTornTailWhenDue() }
     proposals.retryDeferred()
     expireProposals()
     superviseReads()

@@ -90,7 +90,7 @@ struct DurabilityTests {
       usleep(300_000)
       for i in 0..<3 {
         down.value = i
-        usleep(100_000)
+        usleep(250_000)
         cluster.signal(i, SIGTERM)
         usleep(300_000)
         try cluster.start(i)

@@ -22,7 +22,7 @@ struct FaultTests {
         let leader = try cluster.waitForLeader()
         usleep(200_000)
         dead.value = leader
-        usleep(50_000)
+        usleep(250_000)
         load.resetGap()
         cluster.signal(leader, SIGKILL)
         usleep(800_000)
@@ -106,7 +106,7 @@ struct FaultTests {
       usleep(300_000)
       for i in 0..<3 {
         down.value = i
-        usleep(100_000)
+        usleep(250_000)
         cluster.signal(i, SIGTERM)
         #expect(cluster.exitStatus(i, within: 5) == 0)
         usleep(300_000)
