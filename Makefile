@@ -25,7 +25,7 @@ test: release ## everything that must hold, and a short simulation
 	swift test --skip '^ClusterTests\.'
 	ROOST_BINARY=$(CURDIR)/$(ROOST) swift test --skip-build --no-parallel --filter '^ClusterTests\.'
 	$(ROOST) simulate SCENARIO=all
-	$(ROOST) simulate RUNS=200
+	$(ROOST) simulate FIRST=1 RUNS=200
 
 sim: release ## SEED=n, RUNS=n fresh ones, SCENARIO=name|all|list, MUTANTS=1
 	$(ROOST) simulate $(if $(SEED),SEED=$(SEED)) $(if $(RUNS),RUNS=$(RUNS)) $(if $(SCENARIO),SCENARIO=$(SCENARIO)) $(if $(MUTANTS),MUTANTS=$(MUTANTS))
