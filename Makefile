@@ -1,6 +1,7 @@
 # `make` lists what there is. Logic lives in Swift; a target is one readable command.
 SEED ?=
 RUNS ?=
+SEEDS ?=
 SCENARIO ?=
 MUTANTS ?=
 CONFIGS ?= cluster-configs/local
@@ -25,10 +26,11 @@ test: release ## everything that must hold, and a short simulation
 	swift test --skip '^ClusterTests\.'
 	ROOST_BINARY=$(CURDIR)/$(ROOST) swift test --skip-build --no-parallel --filter '^ClusterTests\.'
 	$(ROOST) simulate SCENARIO=all
-	$(ROOST) simulate FIRST=1 RUNS=200
+	$(ROOST) simulate SEEDS=regressions
+	$(ROOST) simulate RUNS=200
 
-sim: release ## SEED=n, RUNS=n fresh ones, SCENARIO=name|all|list, MUTANTS=1
-	$(ROOST) simulate $(if $(SEED),SEED=$(SEED)) $(if $(RUNS),RUNS=$(RUNS)) $(if $(SCENARIO),SCENARIO=$(SCENARIO)) $(if $(MUTANTS),MUTANTS=$(MUTANTS))
+sim: release ## SEED=n, RUNS=n fresh ones, SEEDS=regressions, SCENARIO=name|all|list, MUTANTS=1
+	$(ROOST) simulate $(if $(SEED),SEED=$(SEED)) $(if $(RUNS),RUNS=$(RUNS)) $(if $(SEEDS),SEEDS=$(SEEDS)) $(if $(SCENARIO),SCENARIO=$(SCENARIO)) $(if $(MUTANTS),MUTANTS=$(MUTANTS))
 
 clients: release ## run programs written for Consul against a cluster; says what is not installed
 	python3 Tests/Clients/clients.py $(ROOST)

@@ -44,8 +44,10 @@ extension Cluster {
     if !isDone { world.schedule(.repair, after: 200_000) }
   }
 
+  /// A configuration that is not committed counts for nothing: while the one before may come
+  /// back, the next disk must not be lost.
   private func isSettled(_ node: SimulatedNode) -> Bool {
-    guard let leader, leader.raft.configuration.outgoing.isEmpty else { return false }
+    guard let leader, leader.isConfigurationSettled else { return false }
     let configuration = leader.raft.configuration
     let predecessor = configuration.members.first { member in
       slot(of: member.id) == node.slot && member.id != node.id
@@ -65,6 +67,11 @@ extension Cluster {
 }
 
 extension SimulatedNode {
+  /// The newest configuration is committed, and no joint one.
+  var isConfigurationSettled: Bool {
+    raft.configuration.outgoing.isEmpty && raft.configurationIndex <= raft.commitIndex
+  }
+
   /// Everything is synced, and the log says so itself.
   var isDiskAtRest: Bool {
     guard isUp, let log, !isWriting, waitingWrites.isEmpty else { return false }

@@ -174,9 +174,12 @@ extension Cluster {
 
   /// Cuts single directions, as long as the leader talks both ways with a majority of voters.
   /// Only when it is the undisputed leader with the longest log: Raft promises no progress where
-  /// the one node that reaches a majority lacks entries that others have.
+  /// the one node that reaches a majority lacks entries that others have. And only when all voters
+  /// are there: one whose disk was lost leaves the others none to spare.
   func cutWithinReason() {
-    guard let leader, options.nemesis.membership == 0 else { return }
+    guard let leader, options.nemesis.membership == 0, leader.isConfigurationSettled,
+      nodes.allSatisfy({ !$0.wasWiped })
+    else { return }
     let voters = leader.raft.configuration
     let isUndisputed = nodes.allSatisfy { node in
       node.isUp && node.raft.term == leader.raft.term

@@ -37,6 +37,9 @@ struct NetworkOptions {
   /// Arrives after up to `straggleMicroseconds`: after whole elections.
   var straggling: UInt64 = 0
   var straggleMicroseconds: UInt64 = 3_000_000
+  /// A granted vote arrives once more, after up to `straggleMicroseconds`: when its term is long
+  /// over.
+  var voteEchoes: UInt64 = 0
   /// A dead process is noticed by its peers at once (their connections are reset).
   var resetsNoticed: UInt64 = 800
 }
@@ -83,6 +86,7 @@ struct Network {
     options.duplication = 0
     options.reordering = 0
     options.straggling = 0
+    options.voteEchoes = 0
   }
 
   /// Cuts every link between nodes of different sides; `sides` has one number per node.
@@ -103,6 +107,11 @@ struct Network {
     let event = Event.deliver(from: from, to: to, packet)
     if case .raft = packet, world.chance(permille: options.duplication) {
       world.schedule(event, after: delay(link, &world) * 2)
+    }
+    if case .raft(let message, _, _) = packet, message.isVote,
+      world.chance(permille: options.voteEchoes)
+    {
+      world.schedule(event, after: world.number(0...options.straggleMicroseconds))
     }
     if world.chance(permille: options.straggling) {
       return world.schedule(event, after: world.number(0...options.straggleMicroseconds))

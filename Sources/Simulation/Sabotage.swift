@@ -118,9 +118,20 @@ extension SimulationOptions {
   mutating func suit(_ sabotage: Sabotage) {
     self.sabotage = sabotage
     switch sabotage {
-    case .votesTwice, .savesTermWithoutVote, .doesNotSyncVotes,
-      .countsOldVotes, .countsOneVoteTwice, .takesOldTerms:
+    case .votesTwice, .savesTermWithoutVote, .doesNotSyncVotes, .countsOneVoteTwice,
+      .takesOldTerms:
       crowdElections()
+    case .countsOldVotes:
+      crowdElections()
+      network.voteEchoes = 900
+    case .votesBeforeSync:
+      crowdElections()
+      voters = 3
+      spares = 0
+      disk.crashPoints = 5
+      nemesis.membership = 0
+      nemesis.partition = 12
+      nemesis.heal = 4
     case .electsWithOneSide, .commitsWithOneSide, .snapshotsForgetConfiguration,
       .startsWithBootstrapConfiguration:
       changeMembersOften()
@@ -128,8 +139,7 @@ extension SimulationOptions {
     case .trustsFailedSync:
       disk.syncFailures = 20
       nemesis.powerLoss = 4
-    case .neverSyncs, .countsOwnEntriesBeforeSync, .votesBeforeSync, .readsTornRecord,
-      .skipsTruncation:
+    case .neverSyncs, .countsOwnEntriesBeforeSync, .readsTornRecord, .skipsTruncation:
       nemesis.powerLoss = 6
       nemesis.intervalMicroseconds = 100_000
       nemesis.downMicrosecondsMax = 50_000

@@ -50,9 +50,8 @@ extension Scenario {
           run.start(node)
         } else {
           run.wait(6_000, for: "a voter in its place") {
-            let configuration = run.leader.raft.configuration
-            return configuration.outgoing.isEmpty && configuration.voters.contains(node.id)
-              && !configuration.isMember(id)
+            run.leader.isConfigurationSettled && run.leader.raft.configuration.isVoter(node.id)
+              && !run.leader.raft.configuration.isMember(id)
           }
         }
         run.waitForWrites(within: 2_000)
@@ -67,9 +66,8 @@ extension Scenario {
         run.start(node)
         run.expect(!node.raft.configuration.isVoter(node.id), "it has no vote")
         run.wait(6_000, for: "a voter in its place") {
-          let configuration = run.leader.raft.configuration
-          return configuration.outgoing.isEmpty && configuration.voters.contains(node.id)
-            && !configuration.isMember(id)
+          run.leader.isConfigurationSettled && run.leader.raft.configuration.isVoter(node.id)
+            && !run.leader.raft.configuration.isMember(id)
         }
         run.waitForWrites(within: 2_000)
       }

@@ -134,7 +134,8 @@ extension Scenario {
     for point in SimulatedNode.CrashPoint.allCases where !run.hasFailed {
       for _ in 0..<3 {
         var victim = run.waitForLeader(within: 2_000)
-        if point == .afterVote || point == .afterInstall { victim = run.followers(of: victim)[0] }
+        let isVoter = point == .afterVote || point == .beforeVoteSync
+        if isVoter || point == .afterInstall { victim = run.followers(of: victim)[0] }
         if point == .afterInstall {
           run.kill(victim)
           run.wait(20_000, for: "a log that is cut") {
@@ -143,7 +144,7 @@ extension Scenario {
           run.start(victim)
         }
         victim.nextDeath = point
-        if point == .afterVote {
+        if isVoter {
           run.leader.step(
             .transferLeadership(
               to: run.followers(of: victim).first { $0.slot != run.leader.slot }?.id))

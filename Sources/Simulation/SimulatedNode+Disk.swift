@@ -8,6 +8,20 @@ enum LogItem {
   case write(LogBatch?, [Envelope])
   case compact(LogIndex)
   case reset(LogIndex)
+
+  /// A vote waits for it.
+  var isVote: Bool {
+    guard case .write(_, let envelopes) = self else { return false }
+    return envelopes.contains { $0.message.isVote }
+  }
+}
+
+extension Message {
+  /// A vote that counts.
+  var isVote: Bool {
+    guard case .voteReply(let reply) = self else { return false }
+    return reply.granted && !reply.isPreVote
+  }
 }
 
 extension SimulatedNode {
@@ -144,6 +158,7 @@ extension SimulatedNode {
       }
     }
     guard mustSync else { return writesDone() }
+    if writesInFlight.contains(where: \.isVote), diesAt(.beforeVoteSync) { return }
     if diesAt(.afterWrite) { return }
     isWriting = true
     let delay = cluster.syncMicroseconds(slowness: diskSlowness)
@@ -211,9 +226,7 @@ extension SimulatedNode {
     for case .write(let batch, let envelopes) in done {
       for envelope in envelopes {
         send(envelope)
-        if case .voteReply(let reply) = envelope.message, reply.granted, !reply.isPreVote {
-          isVote = true
-        }
+        isVote = isVote || envelope.message.isVote
       }
       guard let batch else { continue }
       isWritten = true

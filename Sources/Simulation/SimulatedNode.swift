@@ -275,17 +275,18 @@ final class SimulatedNode {
 
   /// Named points of the write path at which a process may die.
   enum CrashPoint: String, CaseIterable {
-    case afterSend, afterWrite, afterSync, afterVote, afterSnapshot, afterInstall
+    case afterSend, beforeVoteSync, afterWrite, afterSync, afterVote, afterSnapshot, afterInstall
 
     /// Votes are rare next to writes.
-    var weight: UInt64 { self == .afterVote ? 100 : 1 }
+    var weight: UInt64 { self == .afterVote || self == .beforeVoteSync ? 100 : 1 }
   }
 
   func diesAt(_ point: CrashPoint) -> Bool {
     guard nextDeath == point || cluster.crashesAtPoint(weight: point.weight) else { return false }
     nextDeath = nil
     cluster.note("dies \(point.rawValue)", slot)
-    crash(losingPower: cluster.world.random.chance(1, in: 2))
+    // Before a sync it is the power cut that tells.
+    crash(losingPower: point == .beforeVoteSync || cluster.world.random.chance(1, in: 2))
     cluster.restartLater(self)
     return true
   }

@@ -3,7 +3,8 @@ import Synchronization
 
 /// The command line of the simulator: `SEED=n` replays one run, `RUNS=n` makes n fresh ones,
 /// `FIRST=n` says from which seed on, `FAILURES=n` goes on after the first failure, `TRACE=1` prints
-/// every line as it happens, `MUTANTS=1` tries all sabotages.
+/// every line as it happens, `SEEDS=regressions` runs the seeds that failed once, `MUTANTS=1` tries
+/// all sabotages.
 package struct SimulationCommand {
   private var seed: UInt64?
   private var runs: UInt64 = 1_000
@@ -14,6 +15,7 @@ package struct SimulationCommand {
   private var sabotage: Sabotage?
   /// All sabotages one after the other, or as one of them in a process of its own.
   private var isMutantCheck = false
+  private var isRegressionCheck = false
   private var scenario: String?
   /// Lines of the transcript shown for a failed run; `TRACE=1` shows all.
   private static var tailLines: Int { 120 }
@@ -26,7 +28,7 @@ package struct SimulationCommand {
       guard command.take(argument) else {
         print(
           "simulate: cannot read \(argument); known are SEED=n RUNS=n FIRST=n FAILURES=n TRACE=1 "
-            + "MUTANTS=1 SCENARIO=name|all|list")
+            + "SEEDS=regressions MUTANTS=1 SCENARIO=name|all|list")
         print("SABOTAGE=\(Sabotage.allCases.map(\.rawValue).joined(separator: "|"))")
         return 2
       }
@@ -35,6 +37,9 @@ package struct SimulationCommand {
     if command.isMutantCheck {
       guard let sabotage = command.sabotage else { return MutantTable.main() }
       return MutantTable.check(sabotage) { SeedAtTrap.seed.store($0, ordering: .relaxed) }
+    }
+    if command.isRegressionCheck {
+      return Regressions.main { SeedAtTrap.seed.store($0, ordering: .relaxed) }
     }
     if let scenario = command.scenario {
       return ScenarioTable.main(scenario, seed: command.seed, isTraced: command.isTraced) {
@@ -55,6 +60,9 @@ package struct SimulationCommand {
     case "FAILURES": failuresMax = UInt64(value) ?? 1
     case "TRACE": isTraced = value == "1"
     case "SCENARIO": scenario = value
+    case "SEEDS":
+      isRegressionCheck = value == "regressions"
+      return isRegressionCheck
     case "MUTANTS": isMutantCheck = value == "1"
     case "SABOTAGE": sabotage = Sabotage(rawValue: value)
     default: return false

@@ -130,6 +130,7 @@ extension SimulationOptions {
     if random.chance(1, in: 3) { network.reordering = pick([10, 100]) }
     if random.chance(1, in: 4) { network.straggling = pick([2, 20]) }
     network.straggleMicroseconds = pick([500_000, 3_000_000, 10_000_000])
+    if random.chance(1, in: 4) { network.voteEchoes = pick([200, 800]) }
     network.resetsNoticed = pick([0, 500, 1000])
   }
 

@@ -75,7 +75,9 @@ struct FaultyDisk: Sendable {
 
   enum NameChange: Sendable {
     case link(String, Int)
-    case rename(String, String)
+    /// Names the file, not its old path: a file system that keeps a rename and forgets earlier
+    /// changes still has the new name on the file that was renamed.
+    case rename(String, String, Int)
     case unlink(String)
   }
 
@@ -111,8 +113,9 @@ struct FaultyDisk: Sendable {
   static func apply(_ change: NameChange, to names: inout [String: Int]) {
     switch change {
     case .link(let path, let inode): names[path] = inode
-    case .rename(let from, let to):
-      if let inode = names.removeValue(forKey: from) { names[to] = inode }
+    case .rename(let from, let to, let inode):
+      if names[from] == inode { names[from] = nil }
+      names[to] = inode
     case .unlink(let path): names[path] = nil
     }
   }
@@ -124,7 +127,7 @@ struct FaultyDisk: Sendable {
 
   static func parent(_ change: NameChange) -> String {
     switch change {
-    case .link(let path, _), .rename(let path, _), .unlink(let path): Path.parent(of: path)
+    case .link(let path, _), .rename(let path, _, _), .unlink(let path): Path.parent(of: path)
     }
   }
 

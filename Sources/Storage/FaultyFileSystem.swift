@@ -147,8 +147,8 @@ package final class FaultyFileSystem: FileSystem, Sendable {
 
   package func rename(_ from: String, to: String) throws(StorageError) {
     try with("rename", from, changes: true) { disk throws(StorageError) in
-      guard disk.names[from] != nil else { throw .notFound(path: from) }
-      disk.change(.rename(from, to))
+      guard let inode = disk.names[from] else { throw .notFound(path: from) }
+      disk.change(.rename(from, to, inode))
     }
   }
 

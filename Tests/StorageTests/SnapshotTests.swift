@@ -155,6 +155,28 @@ import Testing
     }
   }
 
+  /// What an earlier power cut left as the temporary file never becomes a snapshot: the rename
+  /// is of the file that was synced, whatever else the directory forgets.
+  @Test func powerCutsWhileReceivingLeaveNoHalfSnapshot() throws {
+    let source = try SnapshotStore(FaultyFileSystem(seed: 1), directory: "s")
+    try write(source, meta, payload(30_000))
+    for seed in 0..<300 as Range<UInt64> {
+      var disk = FaultyFileSystem(seed: seed)
+      try write(try SnapshotStore(disk, directory: "s"), snapshotMeta(1), payload(3000))
+      // Within the first transfer, then anywhere up to the sync of the folder.
+      for cut in [2 + seed % 3, 7 - seed % 7 / 3] {
+        let store = try SnapshotStore(disk, directory: "s")
+        disk.powerOff(afterOperations: Int(cut))
+        do { try send(meta, from: source, to: store) } catch { #expect(disk.isOff) }
+        disk = disk.crash()
+        let found = try SnapshotStore(disk, directory: "s")
+        let newest = try #require(try found.newest()).meta
+        #expect(found.damaged.isEmpty, "seed \(seed): \(found.damaged)")
+        #expect(newest == meta || newest == snapshotMeta(1), "seed \(seed)")
+      }
+    }
+  }
+
   @Test func aFullDiskLeavesTheOldSnapshotInForce() throws {
     let disk = FaultyFileSystem(seed: 1)
     let store = try SnapshotStore(disk, directory: "s")
