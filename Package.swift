@@ -77,6 +77,7 @@ let package = Package(
         "Basics",
       ]),
     tests("ConsulAPITests", ["ConsulAPI", "Node", "Registry", "HTTP", "EventLoop", "Basics"]),
+    tests("RoostTests", ["roost", "DNS", "Registry"]),
     tests("RoostClientTests", ["RoostClient"]),
     tests("CommandLineTests", ["roost", "RoostClient"]),
     tests("SimulationTests", ["Simulation", "Raft", "Storage", "Registry", "Wire", "Basics"]),

@@ -181,19 +181,20 @@ enum Catalog {
   static func sort<T>(
     _ items: inout [T], near read: Read, _ site: Site, _ nodeName: (T) -> String
   ) {
-    sort(&items, near: read.query.text("near") ?? "", site, nodeName)
+    sort(&items, near: read.query.text("near") ?? "", site.nodeName, nodeName)
   }
 
+  /// How many were put in front.
+  @discardableResult
   static func sort<T>(
-    _ items: inout [T], near given: String, _ site: Site, _ nodeName: (T) -> String
-  ) {
-    guard !given.isEmpty else { return }
-    var near = given
-    if near == "_agent" { near = site.nodeName }
-    let wanted = foldedName(near)
+    _ items: inout [T], near given: String, _ agent: String, _ nodeName: (T) -> String
+  ) -> Int {
+    guard !given.isEmpty else { return 0 }
+    let wanted = foldedName(given == "_agent" ? agent : given)
     let first = items.filter { item in foldedName(nodeName(item)) == wanted }
-    guard !first.isEmpty else { return }
+    guard !first.isEmpty else { return 0 }
     items = first + items.filter { item in foldedName(nodeName(item)) != wanted }
+    return first.count
   }
 }
 

@@ -1,12 +1,12 @@
 import Basics
 import HTTP
-import Registry
+package import Registry
 
 /// Running a prepared query (consul-api.md 16): resolve the name, fill in a template, choose the
 /// instances, shuffle or put the near ones first, cut. There is one datacenter, so nothing fails
 /// over.
 extension Queries {
-  private static func resolve(
+  fileprivate static func resolve(
     _ name: String, _ registry: Registry
   ) throws(Refusal) -> PreparedQuery? {
     guard let query = registry.query(idOrName: name) else { return nil }
@@ -43,14 +43,14 @@ extension Queries {
   ) throws(Refusal) -> Answer {
     guard let query = try resolve(name, registry) else { return notFound(registry) }
     var found =
-      query.connect || read.query.has("connect") ? [] : instances(of: query, registry, site)
+      query.connect || read.query.has("connect") ? [] : instances(of: query, registry)
     var random = SplitMix(seed: site.random())
     for index in stride(from: found.count - 1, to: 0, by: -1) {
       found.swapAt(index, Int(random.below(UInt64(index + 1))))
     }
     var near = read.query.text("near") ?? ""
     if near.isEmpty { near = query.near }
-    Catalog.sort(&found, near: near, site) { view in view.instance.node.name }
+    Catalog.sort(&found, near: near, site.nodeName) { instance in instance.node.name }
     if let limit = read.query.text("limit").flatMap({ Int($0) }), limit > 0 {
       found = Array(found.prefix(limit))
     }
@@ -59,7 +59,12 @@ extension Queries {
     writer.field("Service", query.service)
     writer.key("Nodes")
     writer.beginArray()
-    for view in found { writer.serviceHealth(view, emptyTagsAreNull: true) }
+    for instance in found {
+      let view = ServiceHealthView(
+        instance: Catalog.Instance(service: instance.service, node: instance.node),
+        checks: instance.checks, datacenter: site.datacenter)
+      writer.serviceHealth(view, emptyTagsAreNull: true)
+    }
     writer.endArray()
     writer.key("DNS")
     writer.beginObject()
@@ -75,26 +80,24 @@ extension Queries {
     return answer
   }
 
-  /// The instances that are healthy enough and have the tags and meta asked for.
+  /// The instances that are healthy enough and have the tags and meta asked for, by node and id.
   static func instances(
-    of query: PreparedQuery, _ registry: Registry, _ site: Site
-  ) -> [ServiceHealthView] {
+    of query: PreparedQuery, _ registry: Registry
+  ) -> [PreparedSelection.Instance] {
     let ignored = query.ignoreCheckIDs ?? []
-    var found: [ServiceHealthView] = []
+    var found: [PreparedSelection.Instance] = []
     for service in registry.instances(ofService: query.service) {
       guard let node = registry.node(named: service.node), hasTags(service, query.tags ?? []),
         contains(node.meta, query.nodeMeta), contains(service.meta, query.serviceMeta)
       else { continue }
-      let view = ServiceHealthView(
-        instance: Catalog.Instance(service: service, node: node),
-        checks: registry.nodeLevelChecks(onNode: node.name)
-          + registry.checks(onNode: node.name, serviceID: service.id),
-        datacenter: site.datacenter)
-      let isHealthy = view.checks.allSatisfy { check in
+      let checks =
+        registry.nodeLevelChecks(onNode: node.name)
+        + registry.checks(onNode: node.name, serviceID: service.id)
+      let isHealthy = checks.allSatisfy { check in
         if ignored.contains(check.id) { return true }
         return query.onlyPassing ? check.isPassing : check.status != "critical"
       }
-      if isHealthy { found.append(view) }
+      if isHealthy { found.append((service, node, checks)) }
     }
     return found
   }
@@ -113,5 +116,26 @@ extension Queries {
   private static func contains(_ meta: StringMap?, _ wanted: StringMap?) -> Bool {
     guard let wanted else { return true }
     return wanted.pairs.allSatisfy { meta?[$0.name] == $0.value }
+  }
+}
+
+/// What a prepared query selects, for those who answer it in another way than HTTP.
+package struct PreparedSelection {
+  package typealias Instance = (service: ServiceRecord, node: NodeRecord, checks: [CheckRecord])
+
+  package var service: String
+  package var instances: [Instance]
+  /// So many of the instances, from the first on, are on the node that the query wants near.
+  package var nearCount: Int
+  /// In nanoseconds; nil when the query says nothing.
+  package var timeToLive: Int64?
+
+  /// Nil when no query has that id or name, or when a template cannot be filled in for it.
+  package init?(idOrName name: String, in registry: Registry, at nodeName: String) {
+    guard let found = try? Queries.resolve(name, registry) else { return nil }
+    service = found.service
+    instances = found.connect ? [] : Queries.instances(of: found, registry)
+    nearCount = Catalog.sort(&instances, near: found.near, nodeName) { $0.node.name }
+    timeToLive = found.dnsTTL.isEmpty ? nil : try? GoDuration.parse(found.dnsTTL)
   }
 }

@@ -128,7 +128,8 @@ package struct DNSAnswers {
     case .service(let service, let tag):
       let instances = selected(source.instances(ofService: service), tag: tag)
       exists = !instances.isEmpty
-      disposition = answer(instances, query, zone, ttl: options.ttl(ofService: service))
+      disposition = answer(
+        instances, nearCount: 0, query, zone, ttl: options.ttl(ofService: service))
       if exists, writer.recordCount(.answer) == 0, !wasTrimmed {
         startOfAuthority(.authority, zone, time)
       }
@@ -137,7 +138,8 @@ package struct DNSAnswers {
       exists = !(prepared?.instances.isEmpty ?? true)
       if exists, let prepared {
         let ttl = prepared.ttl ?? options.ttl(ofService: prepared.service.lowercased())
-        disposition = answer(prepared.instances, query, zone, ttl: ttl)
+        disposition = answer(
+          prepared.instances, nearCount: prepared.nearCount, query, zone, ttl: ttl)
         if writer.recordCount(.answer) == 0, !wasTrimmed {
           startOfAuthority(.authority, zone, time)
         }

@@ -34,8 +34,18 @@ final class DNSConnection: TCPConnectionDelegate {
   }
 
   private func closeIfDone() {
-    // Above the mark there may be questions left that wait for their turn.
-    if hasReachedEOF, owed <= 0, !isParsing, !tcp.isAboveHighWater { tcp.closeAfterFlush() }
+    // Questions may wait until the output has drained.
+    if hasReachedEOF, owed <= 0, !isParsing, !hasWholeMessage { tcp.closeAfterFlush() }
+  }
+
+  private var hasWholeMessage: Bool {
+    let range = tcp.input.readableRange
+    guard range.count >= 2 else { return false }
+    return range.count >= 2 + messageCount(at: range.lowerBound)
+  }
+
+  private func messageCount(at start: Int) -> Int {
+    Int(tcp.input.storage[start]) << 8 | Int(tcp.input.storage[start + 1])
   }
 
   private func parse() {
@@ -55,7 +65,7 @@ final class DNSConnection: TCPConnectionDelegate {
     let range = tcp.input.readableRange
     guard range.count >= 2 else { return nil }
     let start = range.lowerBound
-    let count = Int(tcp.input.storage[start]) << 8 | Int(tcp.input.storage[start + 1])
+    let count = messageCount(at: start)
     guard count >= DNSHeader.byteCount, count <= server.limits.queryBytesMax else {
       tcp.closeAfterFlush()
       tcp.input.consume(range.count)

@@ -81,12 +81,17 @@ package enum DNSOwner: Equatable, Sendable {
 package struct DNSPreparedQuery: Equatable, Sendable {
   package var service: String
   package var instances: [DNSInstance]
+  /// So many of the instances, from the first on, are near: they come before the others.
+  package var nearCount: Int
   /// Nil: that of the service.
   package var ttl: UInt32?
 
-  package init(service: String, instances: [DNSInstance], ttl: UInt32? = nil) {
+  package init(
+    service: String, instances: [DNSInstance], nearCount: Int = 0, ttl: UInt32? = nil
+  ) {
     self.service = service
     self.instances = instances
+    self.nearCount = nearCount
     self.ttl = ttl
   }
 }

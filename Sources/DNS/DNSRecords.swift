@@ -12,21 +12,22 @@ extension DNSAnswers {
   }
 
   mutating func answer(
-    _ instances: [DNSInstance], _ query: DNSQuery, _ zone: Zone, ttl: UInt32
+    _ instances: [DNSInstance], nearCount: Int, _ query: DNSQuery, _ zone: Zone, ttl: UInt32
   ) -> Disposition {
+    let order = ShuffledIndices(count: instances.count, first: nearCount, random.next())
     if query.question.type == DNSType.srv {
-      services(instances, query.question.name, zone, ttl)
+      services(instances, order, query.question.name, zone, ttl)
       return .answered
     }
-    return addresses(instances, query, ttl)
+    return addresses(instances, order, query, ttl)
   }
 
   // MARK: Addresses
 
   private mutating func addresses(
-    _ instances: [DNSInstance], _ query: DNSQuery, _ ttl: UInt32
+    _ instances: [DNSInstance], _ indices: ShuffledIndices, _ query: DNSQuery, _ ttl: UInt32
   ) -> Disposition {
-    var order = ShuffledIndices(count: instances.count, random.next())
+    var order = indices
     // Only asked whether an address was given already.
     var seen: Set<[UInt8]> = []
     var alias: String?
@@ -77,12 +78,12 @@ extension DNSAnswers {
   }
 
   private mutating func services(
-    _ instances: [DNSInstance], _ owner: DNSName, _ zone: Zone, _ ttl: UInt32
+    _ instances: [DNSInstance], _ indices: ShuffledIndices, _ owner: DNSName, _ zone: Zone,
+    _ ttl: UInt32
   ) {
-    var order = ShuffledIndices(count: instances.count, random.next())
+    var order = indices
     var seen: Set<Endpoint> = []
     var glue: [(name: DNSName, ip: [UInt8])] = []
-    var glued: Set<DNSName> = []
     var glueBytes = 0
     while let index = order.next() {
       let instance = instances[index]
@@ -99,7 +100,9 @@ extension DNSAnswers {
       writer.service(
         owner, priority: 1, weight: instance.weight, port: instance.port, target: target, ttl: ttl)
       var added = 0
-      if case .ip(let ip) = instance.address, !glued.contains(target) {
+      // One for each answer, also when several have one target, as Consul does: HAProxy gives each
+      // server the address of an additional record of its own.
+      if case .ip(let ip) = instance.address {
         added = writer.encodedCount(target) + 10 + ip.count
       }
       guard writer.count + glueBytes + added <= bytesMax else {
@@ -109,7 +112,6 @@ extension DNSAnswers {
       }
       if added > 0, case .ip(let ip) = instance.address {
         glueBytes += added
-        glued.insert(target)
         glue.append((target, ip))
       }
     }
@@ -158,20 +160,24 @@ extension DNSAnswers {
   }
 }
 
-/// The numbers below `count` in a random order, drawn one by one (Fisher–Yates, as far as asked).
+/// The numbers below `count` in a random order, drawn one by one (Fisher–Yates, as far as asked);
+/// those below `first` come before the others.
 struct ShuffledIndices {
   private var indices: [Int32]
+  private let first: Int
   private var position = 0
   private var random: SplitMix
 
-  init(count: Int, _ seed: UInt64) {
+  init(count: Int, first: Int = 0, _ seed: UInt64) {
     indices = (0..<Int32(clamping: count)).map { $0 }
+    self.first = min(max(first, 0), indices.count)
     random = SplitMix(seed: seed)
   }
 
   mutating func next() -> Int? {
     guard position < indices.count else { return nil }
-    let other = position + Int(random.below(UInt64(indices.count - position)))
+    let end = position < first ? first : indices.count
+    let other = position + Int(random.below(UInt64(end - position)))
     indices.swapAt(position, other)
     position += 1
     return Int(indices[position - 1])

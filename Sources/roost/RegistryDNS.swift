@@ -1,3 +1,4 @@
+import ConsulAPI
 import DNS
 import EventLoop
 import Node
@@ -30,8 +31,10 @@ final class RegistryDNS: DNSDataSource {
     facts.owner(ofAddress: ip, in: node.registry, lag: lag)
   }
 
-  /// The registry holds no prepared queries.
-  func preparedQuery(_ name: String) -> DNSPreparedQuery? { nil }
+  func preparedQuery(_ name: String) -> DNSPreparedQuery? {
+    facts.preparedQuery(
+      name, in: node.registry, at: node.configuration.nodeName, lag: lag)
+  }
 
   func confirm(_ done: @escaping (Bool) -> Void) {
     node.readBarrier(RequestContext()) { failure in done(failure == nil) }
@@ -71,8 +74,12 @@ struct CatalogFacts {
   private static let nanosecondsPerItem: UInt64 = 20_000
   /// Instances kept, over all services; beyond them everything is gathered anew.
   private static let keptInstancesMax = 200_000
+  /// Names of prepared queries with long lists.
+  private static let keptQueriesMax = 32
 
   private var services: [String: Gathered<[DNSInstance]>] = [:]
+  /// By the name asked for.
+  private var queries: [String: Gathered<DNSPreparedQuery>] = [:]
   private var keptInstances = 0
   private var nodeAddresses: Gathered<[[UInt8]: String]>?
   private var serviceAddresses: Gathered<[[UInt8]: String]>?
@@ -136,16 +143,64 @@ struct CatalogFacts {
       guard let node = last, node.status < .critical else { continue }
       let own = Status(registry.checks(onNode: record.node, serviceID: record.id))
       let status = max(own, node.status)
-      let text = record.address.isEmpty ? node.address : record.address
-      guard status < .critical, !text.isEmpty else { continue }
-      let weight = status == .passing ? record.weightPassing : record.weightWarning
-      result.append(
-        DNSInstance(
-          node: record.node, address: address(text), hasOwnAddress: !record.address.isEmpty,
-          port: UInt16(clamping: record.port), weight: UInt16(clamping: weight),
-          isPassing: status == .passing, foldedTags: record.tags.map { $0.lowercased() }))
+      guard status < .critical else { continue }
+      if let instance = instance(record, nodeAddress: node.address, status) {
+        result.append(instance)
+      }
     }
     return result
+  }
+
+  /// Nil when there is no address at all.
+  private static func instance(
+    _ record: ServiceRecord, nodeAddress: String, _ status: Status
+  ) -> DNSInstance? {
+    let text = record.address.isEmpty ? nodeAddress : record.address
+    guard !text.isEmpty else { return nil }
+    let weight = status == .passing ? record.weightPassing : record.weightWarning
+    return DNSInstance(
+      node: record.node, address: address(text), hasOwnAddress: !record.address.isEmpty,
+      port: UInt16(clamping: record.port), weight: UInt16(clamping: weight),
+      isPassing: status == .passing, foldedTags: record.tags.map { $0.lowercased() })
+  }
+
+  // MARK: Prepared queries
+
+  /// What the query selects is kept like the instances of a service. Names are many when a template
+  /// answers to them, so few are kept.
+  mutating func preparedQuery(
+    _ name: String, in registry: Registry, at nodeName: String, lag: Lag
+  ) -> DNSPreparedQuery? {
+    if let kept = queries[name],
+      kept.isGood(Self.index(of: kept.value.service, registry), lag)
+    {
+      return kept.value
+    }
+    queries[name] = nil
+    guard let found = PreparedSelection(idOrName: name, in: registry, at: nodeName) else {
+      return nil
+    }
+    var query = DNSPreparedQuery(service: found.service, instances: [])
+    query.ttl = found.timeToLive.map { UInt32(clamping: $0 / 1_000_000_000) }
+    for (position, item) in found.instances.enumerated() {
+      let status = Status(item.checks)
+      guard
+        let instance = Self.instance(item.service, nodeAddress: item.node.address, status)
+      else { continue }
+      query.instances.append(instance)
+      if position < found.nearCount { query.nearCount += 1 }
+    }
+    guard query.instances.count >= Self.alwaysFreshMax else { return query }
+    if queries.count >= Self.keptQueriesMax { queries.removeAll() }
+    queries[name] = Gathered(
+      index: Self.index(of: found.service, registry), at: Self.time(lag),
+      size: query.instances.count, value: query)
+    return query
+  }
+
+  /// Moves when the query may have changed, or its service.
+  private static func index(of service: String, _ registry: Registry) -> UInt64 {
+    registry.queriesIndex &+ registry.serviceIndex(foldedName(service))
   }
 
   static func address(_ text: String) -> DNSAddress {

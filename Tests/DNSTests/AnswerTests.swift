@@ -123,7 +123,8 @@ struct AnswerTests {
     #expect(try responder.ask("web.service.consul").addresses == [[10, 0, 0, 1]])
     let reply = try responder.ask("web.service.consul", DNSType.srv)
     #expect(reply.answers.map(\.port).sorted() == [1, 2])
-    #expect(reply.additionals.count == 1)
+    // One for each answer, though both have the same target.
+    #expect(reply.additionals.map(\.data) == [[10, 0, 0, 1], [10, 0, 0, 1]])
   }
 
   @Test func hostNamesAreAliasesOnlyWithoutAddresses() throws {
@@ -187,6 +188,22 @@ struct AnswerTests {
     #expect(node.answers.map(\.target) == ["n1.node.dc1.consul."])
     let service = try responder.ask("102.0.0.10.IN-ADDR.arpa", DNSType.ptr)
     #expect(service.answers.map(\.target) == ["web.service.dc1.consul."])
+  }
+
+  @Test func nearInstancesComeFirst() throws {
+    let source = FakeSource()
+    source.addMany(20)
+    let instances = source.services["many"] ?? []
+    source.queries["q"] = DNSPreparedQuery(service: "many", instances: instances, nearCount: 2)
+    var responder = Responder(source)
+    var orders: Set<[[UInt8]]> = []
+    let near = Set(instances[..<2].map { $0.address })
+    for _ in 0..<20 {
+      let found = try responder.ask("q.query.consul").addresses
+      #expect(Set(found[..<2].map { DNSAddress.ip($0) }) == near)
+      orders.insert(found)
+    }
+    #expect(orders.count > 1)
   }
 
   @Test func preparedQueriesHaveTheirOwnLifetime() throws {
