@@ -38,6 +38,8 @@ extension ConsulAPI {
     api.stats(status, &writer)
     writer.key("Meta")
     writer.map(StringMap([StringPair("consul-network-segment", "")]))
+    writer.key("xDS")
+    writer.map(StringMap())
     writer.endObject()
     return .json(writer)
   }
@@ -92,6 +94,8 @@ extension ConsulAPI {
         StringPair("members", String(status.members.count)),
         StringPair("failed", String(status.members.filter { !$0.isReachable }.count)),
       ]))
+    writer.key("serf_wan")
+    writer.map(StringMap([StringPair("members", String(status.members.count))]))
     writer.endObject()
   }
 
@@ -114,13 +118,18 @@ extension ConsulAPI {
     }
     var writer = call.writer(reserving: 1024)
     writer.beginArray()
-    for member in api.backend.status.members {
+    for member in api.members(api.backend.status) {
       var shown = member
       if isWide { shown.name += ".\(api.site.datacenter)" }
       api.member(shown, &writer)
     }
     writer.endArray()
     return .json(writer)
+  }
+
+  /// The one that is asked comes first: some clients look no further, and it is alive.
+  func members(_ status: NodeStatus) -> [MemberStatus] {
+    status.members.filter { $0.id == backend.id } + status.members.filter { $0.id != backend.id }
   }
 
   private func member(_ member: MemberStatus, _ writer: inout JSONWriter) {
@@ -137,6 +146,7 @@ extension ConsulAPI {
         StringPair("port", String(port)), StringPair("raft_vsn", "3"),
         StringPair("role", "consul"), StringPair("segment", ""), StringPair("vsn", "2"),
         StringPair("vsn_max", "3"), StringPair("vsn_min", "2"),
+        StringPair("wan_join_port", String(port)),
       ]))
     writer.field("Status", member.isReachable ? 1 : 4)
     writer.field("ProtocolMin", 1)

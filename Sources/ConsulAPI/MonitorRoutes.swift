@@ -71,7 +71,7 @@ extension ConsulAPI {
     case "trace", "debug": level = .debug
     case "warn", "warning": level = .warning
     case "err", "error": level = .error
-    default: throw .bad("Unknown log level: \(name)")
+    default: throw .bad("Bad request: Unknown log level: \(name)")
     }
     guard api.monitors < api.limits.monitorsMax else {
       return api.respond(

@@ -118,7 +118,7 @@ extension ConsulAPI {
     writer.field("FailureTolerance", failureTolerance(status.members))
     writer.key("Servers")
     writer.beginArray()
-    for member in status.members {
+    for member in api.members(status) {
       writer.beginObject()
       writer.field("ID", B.uuid(of: member.id))
       writer.field("Name", member.name)

@@ -133,6 +133,7 @@ struct StreamTests {
     #expect(String(decoding: responder.streamedSoFar, as: UTF8.self).hasSuffix("test: hello\n"))
     responder.disconnect()
     #expect(!harness.backend.logger.isEnabled(.debug) && harness.api.monitors == 0)
-    #expect(harness.get("/v1/agent/monitor?loglevel=x").line == "400 Unknown log level: x")
+    #expect(
+      harness.get("/v1/agent/monitor?loglevel=x").line == "400 Bad request: Unknown log level: x")
   }
 }
