@@ -1,3 +1,4 @@
+internal import ConsulAPI
 internal import Glibc
 internal import RoostClient
 
@@ -12,7 +13,7 @@ extension Command {
     let answer = try command.roost.snapshot(consistency: command.consistency)
     let archive = try opened(answer.body, "the snapshot that \(answer.address) sent")
     try Console.writeFile(path, answer.body)
-    Console.print("Saved and verified snapshot to index \(archive.metadata.index)")
+    Console.print("Saved and verified snapshot to index \(archive.index)")
     return 0
   }
 
@@ -24,24 +25,51 @@ extension Command {
     let arguments = try Arguments(input, flags: [Flag("json", "")])
     try arguments.expect("FILE")
     let archive = try opened(Console.readFile(arguments.words[0]), arguments.words[0])
-    let metadata = archive.metadata
+    let contents = archive.contents.map { SnapshotFacts.Row(type: $0.type, count: $0.count) }
+    let facts = SnapshotFacts(
+      id: archive.id, size: archive.size, index: archive.index, term: archive.term,
+      version: archive.version, contents: contents)
     if arguments.has("json") {
-      try ClientCommand.printJSON(metadata)
+      try ClientCommand.printJSON(facts)
       return 0
     }
     Console.write(
       PlainRows.render(
         [
-          (" ID", metadata.id), (" Size", String(metadata.size)),
-          (" Index", String(metadata.index)), (" Term", String(metadata.term)),
-          (" Version", String(metadata.version)),
+          (" ID", facts.id), (" Size", String(facts.size)), (" Index", String(facts.index)),
+          (" Term", String(facts.term)), (" Version", String(facts.version)),
         ], width: 14))
-    var table = Table(" File", "Size", "Checksum")
-    for file in archive.files where file.name != "SHA256SUMS" {
-      table.add(" " + file.name, String(file.size), "verified")
-    }
+    var table = Table(" Type", "Count")
+    for row in contents { table.add(" " + row.type, String(row.count)) }
     Console.write("\n" + table.render())
     return 0
+  }
+
+  private struct SnapshotFacts: Encodable {
+    struct Row: Encodable {
+      var type: String
+      var count: Int
+
+      enum CodingKeys: String, CodingKey {
+        case type = "Type"
+        case count = "Count"
+      }
+    }
+    var id: String
+    var size: UInt64
+    var index: UInt64
+    var term: UInt64
+    var version: UInt64
+    var contents: [Row]
+
+    enum CodingKeys: String, CodingKey {
+      case id = "ID"
+      case size = "Size"
+      case index = "Index"
+      case term = "Term"
+      case version = "Version"
+      case contents = "Contents"
+    }
   }
 
   static let snapshotRestore = Command.client(
@@ -59,11 +87,11 @@ extension Command {
 
   private static func opened(
     _ bytes: [UInt8], _ name: String
-  ) throws(CommandFailure) -> SnapshotArchive {
-    do throws(SnapshotArchive.Failure) {
-      return try SnapshotArchive(bytes)
+  ) throws(CommandFailure) -> ArchiveSummary {
+    do throws(ArchiveSummary.Failure) {
+      return try ArchiveSummary(verifying: bytes)
     } catch {
-      throw CommandFailure("\(name) is no usable snapshot: \(error)")
+      throw CommandFailure("\(name) is no usable snapshot: \(error.message)")
     }
   }
 }

@@ -50,6 +50,19 @@ struct SnapshotTests {
     #expect(harness.put("/v1/kv/c", "post").text == "true")
   }
 
+  @Test func aSummaryTellsWhatIsInIt() throws {
+    let bytes = try save()
+    let summary = try ArchiveSummary(verifying: bytes)
+    #expect(summary.index == harness.backend.registry.lastIndex && summary.term == 2)
+    #expect(summary.version == 1 && summary.id.hasPrefix("2-\(summary.index)-"))
+    #expect(summary.size > 100_000)
+    let counts = summary.contents.map { "\($0.type) \($0.count)" }
+    #expect(
+      counts == ["KVS 50", "Node 2", "Service 2", "Check 1", "PreparedQuery 1", "Event 1"])
+    let cut = ArchiveSummary.Failure(message: "failed to read snapshot file: unexpected EOF")
+    #expect(throws: cut) { try ArchiveSummary(verifying: Array(bytes.dropLast(9))) }
+  }
+
   @Test func headersAreConsuls() throws {
     let reply = Reply(try #require(harness.send("GET", "/v1/snapshot").response))
     #expect(reply.headers["Content-Type"] == "application/x-gzip")
@@ -93,13 +106,16 @@ struct SnapshotTests {
     let bytes = try save()
     let hash = harness.backend.registry.stateHash()
     var random = SplitMix(seed: 12)
-    for round in 0..<60 {
+    // One bit in each of 64 regions of the file, behind the head, whose time and system mean
+    // nothing; and ends cut off from everywhere.
+    let region = (bytes.count - 10) / 64
+    for round in 0..<128 {
       var damaged = bytes
       if round.isMultiple(of: 2) {
         damaged.removeLast(Int(random.below(UInt64(bytes.count))) + 1)
       } else {
-        // Behind the head, whose time and system mean nothing.
-        damaged[10 + Int(random.below(UInt64(bytes.count - 10)))] ^= UInt8(1 << random.below(8))
+        let at = 10 + round / 2 * region + Int(random.below(UInt64(region)))
+        damaged[at] ^= UInt8(1 << random.below(8))
       }
       let reply = restore(damaged)
       #expect(reply.status == 500 && !reply.text.isEmpty)

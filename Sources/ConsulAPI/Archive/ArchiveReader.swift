@@ -116,6 +116,13 @@ struct ArchiveReader: Sendable {
   static func verify(
     _ archive: ArraySlice<UInt8>, options: Registry.Options
   ) throws(ArchiveFault) -> Verified {
+    try check(archive, options: options).verified
+  }
+
+  /// The same, with what it found.
+  static func check(
+    _ archive: ArraySlice<UInt8>, options: Registry.Options
+  ) throws(ArchiveFault) -> (verified: Verified, registry: Registry, meta: [UInt8]) {
     var reader = try ArchiveReader(archive)
     var check = ArchiveCheck(options: options)
     do {
@@ -184,7 +191,9 @@ private struct ArchiveCheck {
     }
   }
 
-  consuming func finish() throws(ArchiveFault) -> ArchiveReader.Verified {
+  consuming func finish() throws(ArchiveFault) -> (
+    verified: ArchiveReader.Verified, registry: Registry, meta: [UInt8]
+  ) {
     let lines = String(decoding: listed, as: UTF8.self).split(separator: "\n")
     for name in ["meta.json", "state.bin"] {
       guard let sum = found.first(where: { $0.name == name })?.sum else {
@@ -201,11 +210,10 @@ private struct ArchiveCheck {
     let verified = ArchiveReader.Verified(bytes: bytes, checksum: checksum)
     do {
       if let fault { throw fault }
-      _ = try decoder.finish()
+      return (verified, try decoder.finish(), meta)
     } catch {
       throw ArchiveFault("failed to restore snapshot: the state does not decode: \(error)")
     }
-    return verified
   }
 
   private var isOurs: Bool {
