@@ -7,11 +7,11 @@ Each test needs a program or a Python package; one that is not there is skipped,
 loudly. The last line counts: `N passed, N failed, N skipped`.
 """
 import http.server
-import importlib.util
 import json
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -27,8 +27,9 @@ class Skip(Exception):
 
 
 def need_program(*names):
+    packages = os.environ.get("ROOST_PYTHON_PACKAGES", "")
     for name in names:
-        path = shutil.which(name)
+        path = shutil.which(name) or shutil.which(os.path.join(packages, "bin", name))
         if path:
             return path
     raise Skip(f"{' or '.join(names)} is not installed")
@@ -56,36 +57,133 @@ def get(url, headers=None):
         return answer.read().decode()
 
 
-def test_python_consul(cluster):
-    """KV, health, sessions, locks and blocking watches of the Python clients."""
-    if importlib.util.find_spec("consul") is None:
-        raise Skip("no Python package gives `consul` (python3-consul, py-consul)")
-    import consul
-    one, other = [consul.Consul(port=n["http"]) for n in cluster.nodes[:2]]
-    assert one.kv.put("py/a", "1")
-    index, entry = other.kv.get("py/a")
-    assert entry["Value"] == b"1"
-    assert one.kv.put("py/a", "2", cas=entry["ModifyIndex"])
-    assert not one.kv.put("py/a", "3", cas=entry["ModifyIndex"])
-    session = one.session.create(name="holder", ttl=10, lock_delay=1)
-    rival = other.session.create(name="rival", ttl=10, lock_delay=1)
-    assert one.kv.put("py/lock", "me", acquire=session)
-    assert not other.kv.put("py/lock", "you", acquire=rival)
-    one.session.renew(session)
-    assert one.kv.put("py/lock", "me", release=session)
-    assert other.kv.put("py/lock", "you", acquire=rival)
-    other.session.destroy(rival)
-    one.agent.service.register(
-        "pysvc", service_id="pysvc-1", port=99, check=consul.Check.ttl("10s"))
-    one.agent.check.ttl_pass("service:pysvc-1", "fine")
-    assert len(other.health.service("pysvc", passing=True)[1]) == 1
-    index, _ = one.kv.get("py/watched")
-    threading.Timer(0.4, lambda: other.kv.put("py/watched", "x")).start()
-    begin = time.time()
-    _, entry = one.kv.get("py/watched", index=index, wait="10s")
-    assert entry["Value"] == b"x" and time.time() - begin < 5
-    one.agent.service.deregister("pysvc-1")
-    assert other.health.service("pysvc")[1] == []
+def run_python_client(cluster, python, folder=None):
+    environment = dict(os.environ, PYTHONPATH=folder) if folder else None
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "python_client.py")
+    ports = [str(node["http"]) for node in cluster.nodes[:2]]
+    done = subprocess.run(
+        [python, script] + ports, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr[-800:]
+
+
+def has_consul(python, folder, distribution):
+    """Whether that interpreter imports `consul` out of that distribution."""
+    environment = dict(os.environ, PYTHONPATH=folder) if folder else None
+    code = f"import consul, importlib.metadata as m; m.distribution('{distribution}')"
+    return subprocess.run(
+        [python, "-c", code], env=environment, capture_output=True).returncode == 0
+
+
+def test_python3_consul(cluster):
+    """KV, health, sessions, locks and blocking watches of Debian's client."""
+    python = "/usr/bin/python3"
+    if not os.path.exists(python) or not has_consul(python, None, "python-consul"):
+        raise Skip("python3-consul is not installed")
+    run_python_client(cluster, python)
+
+
+def test_py_consul(cluster):
+    """The same with the client that is maintained today, from PyPI."""
+    folder = os.environ.get("ROOST_PYTHON_PACKAGES")
+    if not has_consul(sys.executable, folder, "py-consul"):
+        raise Skip("py-consul is not installed")
+    run_python_client(cluster, sys.executable, folder)
+
+
+class Resource:
+    """What a lock protects. It knows the highest fencing token that it has seen, and turns away
+    whoever comes with a lower one; and it writes down who wrote when."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.highest = 0
+        self.writes = []  # (time, name, token)
+        self.refused = []  # (name, token)
+        resource = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_PUT(self):
+                name, token = self.path.strip("/").split("/")
+                answer = resource.write(name, token)
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, *_):
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.port = server.server_address[1]
+
+    def write(self, name, token):
+        with self.lock:
+            if token == "done":
+                return b"ok"
+            token = int(token)
+            if token < self.highest:
+                self.refused.append((name, token))
+                return b"too late"
+            self.highest = token
+            self.writes.append((time.time(), name, token))
+            return b"ok"
+
+    def holders(self):
+        """Names in the order in which they held the lock, each once per token."""
+        with self.lock:
+            return list(dict.fromkeys((name, token) for _, name, token in self.writes))
+
+
+def test_locks(cluster):
+    """Two processes and one lock: never both, though the holder is killed and paused."""
+    resource = Resource()
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lock_process.py")
+
+    def start(name, node):
+        return Program(
+            [sys.executable, script, str(node["http"]), name, "10", str(resource.port)],
+            f"{cluster.folder}/{name}.log")
+
+    def holder():
+        with resource.lock:
+            at, name, token = resource.writes[-1]
+        return name if time.time() - at < 0.3 else None
+
+    leader = cluster.leader()
+    one, other = [n for n in cluster.nodes if n is not leader]
+    programs = {"a": start("a", one), "b": start("b", other)}
+    try:
+        wait_for("both to have held the lock", lambda: len(
+            {name for name, _ in resource.holders()}) == 2)
+        cluster.kill(leader)
+        count = len(resource.holders())
+        wait_for("the lock to change hands after a leader's death", lambda: len(
+            resource.holders()) > count + 1)
+        name = wait_for("a holder", holder)
+        begin = len(resource.writes)
+        programs[name].process.send_signal(signal.SIGSTOP)
+        wait_for("the other, though the holder is frozen", lambda: any(
+            other != name for _, other, _ in resource.writes[begin:]), 20)
+        programs[name].process.send_signal(signal.SIGCONT)
+        name = wait_for("a holder", holder)
+        begin = len(resource.writes)
+        programs[name].process.kill()
+        programs[name].process.wait()
+        killed = time.time()
+        wait_for("the other, though the holder is dead", lambda: any(
+            other != name for _, other, _ in resource.writes[begin + 1:]), 20)
+        took = time.time() - killed
+        # A session is never ended before its TTL; the last renewal may be a third of it old.
+        assert 6 < took < 14, f"{took:.1f} s"
+    finally:
+        for program in programs.values():
+            program.process.kill()
+    # One token, one holder; and nobody wrote again once another had.
+    tokens = [token for _, token in resource.holders()]
+    assert tokens == sorted(set(tokens)), resource.holders()
+    print(f"         locks: {len(tokens)} holders, {len(resource.writes)} writes, "
+          f"{len(resource.refused)} turned away", flush=True)
 
 
 def test_victoria_metrics(cluster):
@@ -255,7 +353,9 @@ def test_patroni(cluster):
     cluster.start(leader)
 
 
-TESTS = [test_python_consul, test_victoria_metrics, test_traefik, test_haproxy, test_patroni]
+TESTS = [
+    test_python3_consul, test_py_consul, test_locks, test_victoria_metrics, test_traefik,
+    test_haproxy, test_patroni]
 
 
 def main():
