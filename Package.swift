@@ -51,9 +51,12 @@ let package = Package(
       name: "roost",
       dependencies: [
         "Basics", "CRoost", "EventLoop", "HTTP", "DNS", "Registry", "Node", "ConsulAPI",
-        "RoostClient", "Simulation",
+        "RoostClient", "Simulation", "Harness",
       ],
       swiftSettings: strict),
+    // Real processes with a network between them that can be broken: tests and `roost nemesis`.
+    module(
+      "Harness", ["Basics", "Wire", "EventLoop", "RoostClient", "Simulation"]),
     module("Simulation", ["Basics", "Raft", "Storage", "Registry", "Wire"]),
 
     .target(
@@ -81,7 +84,7 @@ let package = Package(
     tests("RoostClientTests", ["RoostClient"]),
     tests("CommandLineTests", ["roost", "RoostClient"]),
     tests("SimulationTests", ["Simulation", "Raft", "Storage", "Registry", "Wire", "Basics"]),
-    tests("ClusterTests", ["Basics", "RoostClient"]),
+    tests("ClusterTests", ["Basics", "RoostClient", "Harness"]),
     tests("TidyTests", ["Basics"]),
   ],
   swiftLanguageModes: [.v6],

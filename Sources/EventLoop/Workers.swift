@@ -1,5 +1,6 @@
 internal import Basics
 internal import CRoost
+internal import Glibc
 internal import Synchronization
 
 /// A few threads for what blocks or burns: snapshot encoding, name resolution, scripts.
@@ -32,15 +33,27 @@ package final class Workers: Sendable {
   /// False when the queue is full: the job will not run.
   package func run(_ job: @escaping @Sendable () -> Void) -> Bool { shared.add(job) }
 
-  /// Waits for running jobs; queued ones are dropped.
-  package func stop() {
+  /// Waits for running jobs; queued ones are dropped. False: a job did not end in time (a disk or a
+  /// name server that hangs), and its thread was left alone.
+  @discardableResult
+  package func stop(withinMilliseconds limit: Int = .max) -> Bool {
     let joined = threads.withLock { threads in
       let all = threads
       threads = []
       return all
     }
     shared.stop(threads: joined.count)
+    var waited = 0
+    while shared.ended.load(ordering: .acquiring) < joined.count, limit != .max {
+      guard waited < limit else {
+        for thread in joined { thread.detach() }
+        return false
+      }
+      usleep(1000)
+      waited += 1
+    }
     for thread in joined { thread.join() }
+    return true
   }
 
   /// What the threads hold; they do not keep the `Workers` alive.
@@ -56,6 +69,8 @@ package final class Workers: Sendable {
     /// A semaphore: one count for each job, and one for each thread at the end.
     private let semaphore: Int32
     private let queueMax: Int
+    /// Threads that have left `work`.
+    let ended = Atomic<Int>(0)
 
     init(queueMax: Int) {
       self.queueMax = queueMax
@@ -94,7 +109,9 @@ package final class Workers: Sendable {
         _ = unsafe croost_eventfd_take(semaphore, &count)
         let (job, isStopped) = take()
         if let job { job() }
-        if isStopped { return }
+        guard isStopped else { continue }
+        ended.add(1, ordering: .releasing)
+        return
       }
     }
 

@@ -45,9 +45,10 @@ struct AnswerQueue {
     _modify { yield &slots[index] }
   }
 
-  mutating func removeFront() {
-    slots.removeFirst()
+  /// Hands out what it removes: destroying that may come back to this queue.
+  mutating func removeFront() -> Slot {
     firstSequence += 1
+    return slots.removeFirst()
   }
 
   /// Empties the queue and hands out what it held.

@@ -161,7 +161,10 @@ final class HTTPConnection: TCPConnectionDelegate {
 
   func setOnClose(_ sequence: UInt64, _ body: (() -> Void)?) {
     guard let index = answers.index(sequence) else { return }
+    // The old one is released when the queue is whole again: what it held may come back here.
+    let old = answers[index].onClose
     answers[index].onClose = body
+    withExtendedLifetime(old) {}
   }
 
   func onDrain(_ sequence: UInt64) -> (() -> Void)? {
@@ -170,7 +173,9 @@ final class HTTPConnection: TCPConnectionDelegate {
 
   func setOnDrain(_ sequence: UInt64, _ body: (() -> Void)?) {
     guard let index = answers.index(sequence) else { return }
+    let old = answers[index].onDrain
     answers[index].onDrain = body
+    withExtendedLifetime(old) {}
   }
 
   func answer(_ sequence: UInt64, _ response: HTTPResponse) {
@@ -270,7 +275,8 @@ final class HTTPConnection: TCPConnectionDelegate {
   private func advance() {
     while !answers.isEmpty && answers[0].isComplete {
       let closes = answers[0].closesAfter
-      answers.removeFront()
+      let answered = answers.removeFront()
+      withExtendedLifetime(answered) {}
       if closes {
         closeAfterLastAnswer()
         return

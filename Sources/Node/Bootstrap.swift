@@ -16,7 +16,8 @@ import Wire
 ///
 /// Why the first entry is safe to write without asking: it has term 1, which no leader ever has
 /// (nodes start in term 1 and campaign for 2), and it is the same everywhere, or else the hashes
-/// of it, exchanged as cluster ids, keep the nodes apart.
+/// of it, exchanged in handshakes, keep the nodes apart. The first leader then gives the cluster
+/// an id of its own (see `ClusterIdentity.swift`).
 struct Bootstrap {
   struct Candidate {
     var name: String
@@ -71,6 +72,8 @@ extension Node {
     bootstrap.isInitialMember =
       initialMembers.contains { $0.name == configuration.nodeName }
       && (configuration.join.isEmpty || !configuration.members.isEmpty)
+      // What once belonged to a cluster never starts another.
+      && transport.identity.clusterID == nil
     var addresses: [(name: String, address: String)] = []
     for member in configuration.members where member.name != configuration.nodeName {
       addresses.append((member.name, member.peer))
@@ -162,7 +165,9 @@ extension Node {
         .ofInitialMember(cluster: self.configuration.cluster, name: self.configuration.nodeName))
     }
     let payload = configuration.encoded()
-    setClusterID(Self.clusterID(of: payload))
+    var own = transport.identity
+    own.foundingID = Self.foundingID(of: payload)
+    transport.updateIdentity(own)
     guard writeIdentity(isMember: false) else { return }
     phase = .forming
     let entry = Entry(
@@ -211,7 +216,7 @@ extension Node {
     }
   }
 
-  static func clusterID(of payload: [UInt8]) -> [UInt8] {
+  static func foundingID(of payload: [UInt8]) -> [UInt8] {
     var id: [UInt8] = []
     var state: UInt64 = 0xCBF2_9CE4_8422_2325
     for byte in payload { state = (state ^ UInt64(byte)) &* 0x0000_0100_0000_01B3 }
@@ -324,9 +329,11 @@ extension Node {
 
   /// False when it cannot be written; the node ends then.
   func writeIdentity(isMember: Bool) -> Bool {
-    let new = NodeIdentity(
+    var new = NodeIdentity(
       cluster: configuration.cluster, nodeName: configuration.nodeName, nodeID: id.value,
       bootstrapped: isMember, clusterInstance: transport.identity.clusterID)
+    new.founding = transport.identity.foundingID
+    new.incarnation = identity?.incarnation ?? 0
     guard new != identity else { return true }
     do throws(StorageError) {
       try saveIdentity(new)

@@ -30,6 +30,7 @@ extension NodeConfiguration {
     integer("ports.https", -1...65535) { $0.ports.https = $1 },
     integer("ports.dns", -1...65535) { $0.ports.dns = $1 },
     integer("ports.peer", 0...65535) { $0.ports.peer = $1 },
+    integer("ports.peer_advertised", 0...65535) { $0.ports.peerAdvertised = $1 },
     ConfigurationField(path: "members", set: setMembers),
     ConfigurationField(path: "join", set: setJoin),
     ConfigurationField(path: "node_meta", set: setNodeMeta),

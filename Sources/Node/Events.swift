@@ -170,6 +170,7 @@ final class TransportRelay: PeerTransportDelegate {
 
   func transport(_ transport: PeerTransport, didHear hello: PeerHello, from origin: PeerOrigin) {
     guard let node, node.isStarted, !node.isStopped else { return }
+    node.noteIncarnation(hello.identity)
     node.hear(hello, from: origin)
     if case .probe(let probe) = origin { node.greetAddition(hello, probe: probe) }
   }
@@ -183,6 +184,7 @@ final class TransportRelay: PeerTransportDelegate {
   func transport(_ transport: PeerTransport, rejected rejection: PeerRejection) {
     guard let node else { return }
     node.metrics.increment(node.counters.rejectedConnections)
+    node.accused(rejection)
     // The port of who dials differs each time and tells nothing.
     let host = rejection.isOurs ? "" : rejection.address
     let key = "\(host) \(rejection.nodeID?.description ?? "") \(rejection.text)"

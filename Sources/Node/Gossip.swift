@@ -17,12 +17,24 @@ package struct MemberNews: Equatable, Sendable {
 /// What members tell each other once a second: where they serve, how far they are, and the hash of
 /// their state there. Nothing depends on it for safety.
 ///
-/// Two nodes that applied the same index must have the same hash; one that differs is broken, and
-/// both say so loudly.
+/// Two nodes that applied the same index must have the same hash. One that differs from a majority
+/// of the voters is broken: it stops serving and is rebuilt. Where there is no majority to differ
+/// from, all say so loudly.
+///
+/// They also tell whom they hear. A leader whom a voter does not hear hands over to one who reaches
+/// that voter as well, so that a cut between two nodes leaves the clients of neither without a
+/// leader (Alfatafta and others, "Toward a Generic Fault Tolerance Technique for Partial Network
+/// Partitioning", OSDI 2020).
 struct Gossip {
-  private struct Sample {
+  struct Sample: Equatable {
     var index: UInt64
     var hash: UInt64
+  }
+  /// What a member told last beside what is in `MemberNews`.
+  private struct Told {
+    var id: NodeID
+    var samples: [Sample]
+    var hears: [NodeID]
   }
 
   static let intervalNanoseconds: UInt64 = 1_000_000_000
@@ -30,7 +42,16 @@ struct Gossip {
   static let samplePeriod: UInt64 = 256
   private static let samplesMax = 64
 
+  /// Silence of so long: not heard.
+  static let silenceNanoseconds: UInt64 = 2_500_000_000
+  /// A leader hands over for the sake of better links at most so often.
+  static let betterLinksNanoseconds: UInt64 = 10_000_000_000
+
   private(set) var members: [MemberNews] = []
+  private var told: [Told] = []
+  /// The leader lacks a voter since this time.
+  var voterMissingSince: UInt64?
+  var noHandOverBefore: UInt64 = 0
   private var samples: [Sample] = []
 
   mutating func sample(index: UInt64, hash: UInt64) {
@@ -38,20 +59,48 @@ struct Gossip {
     samples.append(Sample(index: index, hash: hash))
   }
 
-  func encoded(http: String, peer: String, applied: UInt64, version: String) -> [UInt8] {
+  func encoded(
+    http: String, peer: String, applied: UInt64, version: String, now: UInt64
+  ) -> [UInt8] {
     var writer = Writer()
     writer.u8(1)
     writer.text(http)
     writer.text(peer)
     writer.text(version)
     writer.u64(applied)
-    let told = samples.suffix(8)
-    writer.varint(UInt64(told.count))
-    for sample in told {
+    let latest = samples.suffix(8)
+    writer.varint(UInt64(latest.count))
+    for sample in latest {
       writer.u64(sample.index)
       writer.u64(sample.hash)
     }
+    let heard = members.filter { now < $0.heardAt + Self.silenceNanoseconds }
+    writer.varint(UInt64(heard.count))
+    for member in heard { writer.u64(member.id.value) }
     return writer.bytes
+  }
+
+  func isHeard(_ node: NodeID, now: UInt64) -> Bool {
+    members.contains { $0.id == node && now < $0.heardAt + Self.silenceNanoseconds }
+  }
+
+  /// Whether `node` said that it hears `other`.
+  func hears(_ node: NodeID, _ other: NodeID) -> Bool {
+    told.first { $0.id == node }?.hears.contains(other) ?? false
+  }
+
+  /// An index at which a majority of `voters` agrees on another state than this node's.
+  func divergence(from voters: [NodeID]) -> UInt64? {
+    for own in samples.reversed() {
+      let others = told.compactMap { member in
+        voters.contains(member.id) ? member.samples.first { $0.index == own.index }?.hash : nil
+      }
+      let isAlone = others.contains { hash in
+        hash != own.hash && others.count { $0 == hash } > voters.count / 2
+      }
+      if isAlone { return own.index }
+    }
+    return nil
   }
 
   /// The index at which the other node's state differs; nil when all that can be compared agrees.
@@ -64,13 +113,17 @@ struct Gossip {
     member.id = node
     member.heardAt = now
     var differs: UInt64?
+    var news = Told(id: node, samples: [], hears: [])
     for _ in 0..<(try reader.count()) {
-      let index = try reader.u64()
-      let hash = try reader.u64()
-      if let own = samples.last(where: { $0.index == index }), own.hash != hash {
-        differs = differs ?? index
+      let sample = Sample(index: try reader.u64(), hash: try reader.u64())
+      if let own = samples.last(where: { $0.index == sample.index }), own.hash != sample.hash {
+        differs = differs ?? sample.index
       }
+      news.samples.append(sample)
     }
+    for _ in 0..<(try reader.count()) { news.hears.append(NodeID(try reader.u64())) }
+    told.removeAll { $0.id == node }
+    told.append(news)
     members.removeAll { $0.id == node }
     members.append(member)
     return differs
@@ -94,6 +147,7 @@ struct Gossip {
 
   mutating func keepOnly(_ configuration: Configuration) {
     members.removeAll { !configuration.names($0.id) }
+    told.removeAll { !configuration.names($0.id) }
   }
 }
 
@@ -105,7 +159,7 @@ extension Node {
     guard phase == .running || phase == .joining else { return }
     let payload = gossip.encoded(
       http: httpAddress, peer: advertisedAddress.text, applied: raft.lastApplied.value,
-      version: Node.version)
+      version: Node.version, now: loop.now)
     for member in raft.configuration.members where member.id != id {
       _ = transport.sendFrame(kind: FrameKind.gossip, payload: payload, to: member.id)
     }
@@ -116,16 +170,47 @@ extension Node {
     do throws(WireError) {
       guard let index = try gossip.receive(payload, from: node, now: loop.now) else { return }
       metrics.increment(counters.stateMismatches)
+      if let index = gossip.divergence(from: raft.configuration.voters) {
+        return rebuild("the state of this node differs from the majority's at index \(index)")
+      }
       guard !reportedMismatch else { return }
       reportedMismatch = true
       logger.log(
         .error, "node",
-        "this node and another disagree about the state: move the data directory of the one that"
-          + " differs from the majority aside and let it rejoin",
+        "this node and another disagree about the state: the one that differs from the majority"
+          + " rebuilds itself; where there is none, move one data directory aside and let it rejoin",
         [("node", name(of: node)), ("index", String(index))])
     } catch {
       logger.log(.debug, "node", "gossip cannot be read: \(error)", [("node", name(of: node))])
     }
+  }
+
+  /// Once a second, at the leader: a voter that does not hear it is worth a hand-over when another
+  /// voter, which hears all that this one hears, reaches it too.
+  func considerBetterLinks() {
+    let now = loop.now
+    guard raft.isEstablishedLeader, !raft.isTransferring, !isStopping,
+      raft.configuration.outgoing.isEmpty
+    else { return gossip.voterMissingSince = nil }
+    let others = raft.configuration.voters.filter { $0 != id }
+    let missing = others.filter { !gossip.isHeard($0, now: now) }
+    guard !missing.isEmpty else { return gossip.voterMissingSince = nil }
+    let since = gossip.voterMissingSince ?? now
+    gossip.voterMissingSince = since
+    guard now >= since + Gossip.intervalNanoseconds, now >= gossip.noHandOverBefore else { return }
+    let better = others.first { candidate in
+      !missing.contains(candidate)
+        && missing.contains { gossip.hears(candidate, $0) }
+        && others.allSatisfy { other in
+          other == candidate || missing.contains(other) || gossip.hears(candidate, other)
+        }
+    }
+    guard let better else { return }
+    gossip.noHandOverBefore = now + Gossip.betterLinksNanoseconds
+    logger.log(
+      .warning, "raft", "a voter is cut off from this node and not from another, which shall lead",
+      [("voter", missing.map { name(of: $0) }.joined(separator: ",")), ("to", name(of: better))])
+    raft.step(.transferLeadership(to: better), into: &effects)
   }
 
   /// It does not know that it was removed, and is told, as soon as there is a link to it.

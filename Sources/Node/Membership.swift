@@ -301,7 +301,9 @@ extension Node {
     guard !isStopped else { return }
     var peers: [PeerAddress] = []
     for member in raft.configuration.members where member.id != id && !isRemoved {
-      guard let context = MemberContext(member.context), let address = HostPort(context.address)
+      // A node that lost its disk is still named there under its old id, at its own address.
+      guard let context = MemberContext(member.context), let address = HostPort(context.address),
+        address != advertisedAddress
       else { continue }
       peers.append(
         PeerAddress(
@@ -309,6 +311,7 @@ extension Node {
     }
     if !raft.configuration.names(id) {
       for peer in bootstrap.hosts where !peers.contains(where: { $0.id == peer.id }) {
+        guard HostPort(host: peer.host, port: peer.port) != advertisedAddress else { continue }
         peers.append(peer)
       }
     }

@@ -49,6 +49,9 @@ package final class Node {
   /// Called when the node cannot go on (its disk failed). Everything is answered with a failure
   /// from then on.
   package var onFatal: ((String) -> Void)?
+  /// Called instead when the data cannot be trusted, but the next start joins as a new node: the
+  /// process should start again. Nil: `onFatal`.
+  package var onRebuild: ((String) -> Void)?
   package internal(set) var id: NodeID
   /// The state as applied here: for stale reads at once, for others after `readBarrier`.
   package internal(set) var registry: Registry
@@ -76,6 +79,7 @@ package final class Node {
   var operations = MembershipOperations()
   var bootstrap = Bootstrap()
   var gossip = Gossip()
+  var clusterWatch = ClusterWatch()
   var links = PeerLinks()
   var snapshots = SnapshotState()
   var logBytesSinceSnapshot = 0
@@ -104,6 +108,8 @@ package final class Node {
   var isStopped = false
   /// Threads and connections have ended.
   var isClosed = false
+  /// False: a thread hung when the node was closed, so its process must not wait for anything.
+  package internal(set) var hasEndedCleanly = true
   var isRemoved = false
   var reportedMismatch = false
   /// See `TornTail.swift`; 0: over, or never began.
@@ -180,6 +186,7 @@ package final class Node {
         for item in mail { self?.receive(item) }
       })
     loop.onTurnEnd { [weak self] in self?.endTurn() }
+    transport.doubts = { [weak self] in self?.doubts(about: $0) }
     registerMembershipHandlers()
     registerGauges()
     if restored.hasTornTail { beginTornTail() }
@@ -234,5 +241,8 @@ package final class Node {
     return WatchID(0)
   }
 
-  package func cancelWatch(_ id: WatchID) { watchers.cancel(id) }
+  package func cancelWatch(_ id: WatchID) {
+    let wake = watchers.cancel(id)
+    withExtendedLifetime(wake) {}
+  }
 }

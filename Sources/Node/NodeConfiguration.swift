@@ -12,6 +12,9 @@ package struct NodeConfiguration: Equatable, Sendable {
     package var https = -1
     package var dns = 8600
     package var peer = 8300
+    /// What other nodes are told instead of `peer`, where a relay or a port mapping stands between.
+    /// 0: the same.
+    package var peerAdvertised = 0
     package init() {}
   }
   package struct MemberAddress: Equatable, Sendable {

@@ -159,6 +159,7 @@ extension Node {
       metrics.record(histograms.sync, UInt64(max(0, microseconds)))
       guard let (index, term, since) = disk.durable(ticket) else { return }
       metrics.record(histograms.append, (loop.now - min(loop.now, since)) / 1000)
+      transport.persistedIndex = index.value
       disk.releaseHeld(ticket) { send($0) }
       if phase == .forming { return finishForming() }
       raft.step(.persisted(through: index, term: term), into: &effects)

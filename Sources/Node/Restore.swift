@@ -76,6 +76,7 @@ struct Restored {
     identity = try NodeIdentity.read(files, directory: root)
     try identity?.check(
       cluster: configuration.cluster, nodeName: configuration.nodeName, directory: root)
+    identity = try Self.startAgain(identity, configuration, files, root: root, logger)
     var options = Registry.Options()
     options.datacenter = configuration.datacenter
     let store = try SnapshotStore(files, directory: root + "/snapshots")
@@ -117,6 +118,32 @@ struct Restored {
     } else {
       phase = .discovering
     }
+  }
+
+  /// Counts this start, before anybody hears of it. What must not be used is put aside first: the
+  /// node then has an empty log and an id that nobody has seen.
+  private static func startAgain<Files: FileSystem>(
+    _ identity: NodeIdentity?, _ configuration: NodeConfiguration, _ files: Files, root: String,
+    _ logger: Logger
+  ) throws(StorageError) -> NodeIdentity {
+    var own =
+      identity
+      ?? NodeIdentity(
+        cluster: configuration.cluster, nodeName: configuration.nodeName, nodeID: 0,
+        bootstrapped: false)
+    if own.mustRebuild {
+      try Aside.move(files, root: root)
+      own.nodeID = NodeID.random().value
+      own.bootstrapped = false
+      own.mustRebuild = false
+      logger.log(
+        .warning, "storage",
+        "the old data was put aside; this node joins the cluster again as a new one",
+        [("kept", root + "/" + Aside.name)])
+    }
+    own.incarnation += 1
+    try own.write(files, directory: root)
+    return own
   }
 
   /// The log is opened here, where its contents are needed, and then given to its thread.
@@ -187,21 +214,26 @@ struct Binding {
       throw StartFailure(
         "bind_addr \(configuration.bindAddress) with peer port \(port) is no address to listen at")
     }
-    let identity = PeerIdentity(
+    var identity = PeerIdentity(
       clusterName: configuration.cluster, clusterID: restored.identity?.clusterInstance,
       nodeID: restored.id, nodeName: configuration.nodeName,
       isEstablished: restored.raft.term > Term(1))
+    identity.foundingID = restored.identity?.founding
+    identity.incarnation = restored.identity?.incarnation ?? 0
     let host = configuration.advertisedPeerHost
+    let given = UInt16(exactly: configuration.ports.peerAdvertised) ?? 0
     relay = TransportRelay()
     do throws(SystemError) {
       transport = try PeerTransport(
         loop: loop, identity: identity, listenAddress: address,
-        advertised: port == 0 ? nil : (host, UInt16(port)), workers: workers, delegate: relay)
+        advertised: port == 0 && given == 0 ? nil : (host, given == 0 ? UInt16(port) : given),
+        workers: workers, delegate: relay)
     } catch {
       throw StartFailure(
         "cannot listen at \(address) for other nodes: \(error). Is another node running there?"
           + " Set bind_addr and ports.peer to a free address.")
     }
-    advertised = HostPort(host: host, port: transport.localAddress.port)
+    transport.persistedIndex = restored.raft.lastIndex.value
+    advertised = HostPort(host: host, port: given == 0 ? transport.localAddress.port : given)
   }
 }

@@ -1,4 +1,5 @@
 import EventLoop
+import Peer
 import Raft
 import Registry
 import Storage
@@ -52,7 +53,7 @@ final class SnapshotDesk: @unchecked Sendable {
     self.post = post
   }
 
-  func stop() { workers.stop() }
+  func stop(withinMilliseconds limit: Int) -> Bool { workers.stop(withinMilliseconds: limit) }
 
   func write(_ meta: SnapshotMeta, _ registry: Registry) -> Bool {
     workers.run { [self] in
@@ -240,6 +241,7 @@ extension Node {
     raft.step(.snapshotInstalled(meta), into: &effects)
     guard raft.lastApplied == meta.index else { return }
     registry = loaded
+    transport.persistedIndex = meta.index.value
     logBytesSinceSnapshot = 0
     changes.everything = true
     logger.log(

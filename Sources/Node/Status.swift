@@ -74,6 +74,7 @@ struct Counters {
   let snapshots: Metrics.CounterID
   let stateMismatches: Metrics.CounterID
   let rejectedConnections: Metrics.CounterID
+  let rebuilds: Metrics.CounterID
 
   init(_ metrics: Metrics) {
     proposed = metrics.counter("consul.raft.apply")
@@ -89,6 +90,7 @@ struct Counters {
     snapshots = metrics.counter("roost.snapshots.written")
     stateMismatches = metrics.counter("roost.state.mismatches")
     rejectedConnections = metrics.counter("roost.peer.rejected_connections")
+    rebuilds = metrics.counter("roost.node.rebuilds")
   }
 }
 

@@ -8,9 +8,11 @@ extension Node {
   private static var transferNanoseconds: UInt64 { 1_000_000_000 }
   private static var drainNanoseconds: UInt64 { 1_000_000_000 }
   private static var pollNanoseconds: UInt64 { 5_000_000 }
+  /// The last write, a snapshot's piece, a look-up: each gets so long at most.
+  private static var diskMilliseconds: Int { 1500 }
 
   /// Hands leadership over, finishes what is under way, syncs, then calls `done`. Bounded: about
-  /// two seconds, and the time of the last sync.
+  /// two seconds, and at most as long again for a last sync that hangs (see `hasEndedCleanly`).
   package func stop(done: @escaping () -> Void) {
     guard isStarted, !isStopping, !isStopped else {
       if !isStopping { close() }
@@ -62,9 +64,17 @@ extension Node {
     isClosed = true
     isStopped = true
     transport.close()
-    writer.stop()
-    desk.stop()
-    workers.stop()
+    let hasEnded = [
+      writer.stop(withinMilliseconds: Self.diskMilliseconds),
+      desk.stop(withinMilliseconds: Self.diskMilliseconds),
+      workers.stop(withinMilliseconds: Self.diskMilliseconds),
+    ]
+    hasEndedCleanly = !hasEnded.contains(false)
+    if !hasEndedCleanly {
+      logger.log(
+        .error, "node",
+        "the disk (or a name server) does not answer: the process ends without waiting for it")
+    }
     releaseDirectory()
   }
 }

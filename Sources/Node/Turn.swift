@@ -144,6 +144,7 @@ extension Node {
     if coarseTicks % 10 == 0 {
       advanceOperations()
       tendMembership()
+      tendCluster()
       for hook in hooks.coarseTick { hook() }
     }
     if coarseTicks % 20 == 0 { retryRefusedWrites() }
@@ -151,6 +152,7 @@ extension Node {
       persistCommitIndex()
       letDepartingGo()
       sendGossip()
+      considerBetterLinks()
     }
   }
 }

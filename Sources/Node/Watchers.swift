@@ -57,10 +57,12 @@ struct Watchers {
     return WatchID(id)
   }
 
-  mutating func cancel(_ id: WatchID) {
+  /// Returns what was to be called, so that the caller releases it: its destruction may run code
+  /// that comes back here.
+  mutating func cancel(_ id: WatchID) -> (() -> Void)? {
     let slot = Int(id.value & ((1 << Self.slotBits) - 1))
-    guard slot < slots.count, slots[slot]?.id == id.value else { return }
-    _ = remove(slot)
+    guard slot < slots.count, slots[slot]?.id == id.value else { return nil }
+    return remove(slot)?.wake
   }
 
   /// Moves everything that `changes` concerns to `due`.

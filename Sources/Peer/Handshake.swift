@@ -77,6 +77,10 @@ enum Handshake {
     writer.u64(hello.target?.value ?? 0)
     writer.text(hello.advertisedHost)
     writer.u16(hello.advertisedPort)
+    writer.flag(hello.identity.foundingID != nil)
+    if let id = hello.identity.foundingID { writer.raw(id) }
+    writer.u64(hello.identity.incarnation)
+    writer.u64(hello.identity.persistedIndex)
   }
 
   static func decode(_ reader: inout Reader) throws(WireError) -> Hello {
@@ -91,9 +95,12 @@ enum Handshake {
       clusterName: clusterName, clusterID: clusterID, nodeID: nodeID,
       nodeName: try name(&reader), isEstablished: try reader.flag())
     let target = try reader.u64()
-    let hello = Hello(
+    var hello = Hello(
       purpose: purpose, identity: identity, target: target == 0 ? nil : NodeID(target),
       advertisedHost: try name(&reader), advertisedPort: try reader.u16())
+    hello.identity.foundingID = try reader.flag() ? try reader.raw(clusterIDBytes) : nil
+    hello.identity.incarnation = try reader.u64()
+    hello.identity.persistedIndex = try reader.u64()
     guard nodeID.value != 0 else { throw .unknownTag(0) }
     try reader.finish()
     return hello
@@ -134,7 +141,10 @@ enum Handshake {
         text: "cluster \"\(excerpt(other.clusterName))\" meets cluster "
           + "\"\(excerpt(own.clusterName))\"")
     }
-    if let id = other.clusterID, let ownID = own.clusterID, id != ownID {
+    if differ(other.clusterID, own.clusterID)
+      || (other.clusterID == nil || own.clusterID == nil)
+        && differ(other.foundingID, own.foundingID)
+    {
       return Fault(
         reason: .wrongCluster,
         text: "two different clusters have the name \"\(excerpt(own.clusterName))\"")
@@ -151,6 +161,10 @@ enum Handshake {
       return Fault(reason: .sameID, text: "both sides have the node id \(own.nodeID)")
     }
     return nil
+  }
+
+  private static func differ(_ a: [UInt8]?, _ b: [UInt8]?) -> Bool {
+    if let a, let b { a != b } else { false }
   }
 
   /// A refusal must fit into the other side's limits.

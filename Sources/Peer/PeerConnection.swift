@@ -13,6 +13,8 @@ enum PeerEnd {
 /// Who owns connections: `PeerTransport`.
 protocol PeerConnectionOwner: AnyObject {
   func connectionOwnHello(purpose: PeerPurpose, target: NodeID?) -> Handshake.Hello
+  /// Why a node of this cluster must not be spoken to; nil when it may.
+  func connectionDoubts(_ other: PeerIdentity) -> String?
   func connectionDidOpen(_ connection: PeerConnection, _ hello: PeerHello)
   func connection(_ connection: PeerConnection, didReceive message: Message)
   func connection(_ connection: PeerConnection, didReceiveFrame kind: UInt8, _ payload: [UInt8])
@@ -298,6 +300,7 @@ final class PeerConnection: TCPConnectionDelegate {
     if let fault = Handshake.fault(in: hello, own: own, expected: target) {
       return refuse(fault.reason, fault.text)
     }
+    if let text = owner.connectionDoubts(hello.identity) { return refuse(.oldCopy, text) }
     if !isDialer { sendHello() }
     phase = .open
     owner.connectionDidOpen(self, peerHello)

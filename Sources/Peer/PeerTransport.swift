@@ -32,6 +32,11 @@ package final class PeerTransport {
   /// Rejections of all kinds, the ones not told to the delegate included.
   package private(set) var rejections: UInt64 = 0
 
+  /// The last log entry on the disk, for handshakes.
+  package var persistedIndex: UInt64 = 0
+  /// Asked at each handshake whether the other side is who it was: says what is wrong with it.
+  package var doubts: ((PeerIdentity) -> String?)?
+
   let loop: EventLoop
   let limits: PeerLimits
   private var advertised: (host: String, port: UInt16)?
@@ -303,10 +308,16 @@ extension PeerTransport: PeerLineOwner {
 
 extension PeerTransport: PeerConnectionOwner {
   func connectionOwnHello(purpose: PeerPurpose, target: NodeID?) -> Handshake.Hello {
-    Handshake.Hello(
-      purpose: purpose, identity: identity, target: target,
+    var own = identity
+    own.persistedIndex = persistedIndex
+    return Handshake.Hello(
+      purpose: purpose, identity: own, target: target,
       advertisedHost: advertised?.host ?? localAddress.host,
       advertisedPort: advertised?.port ?? localAddress.port)
+  }
+
+  func connectionDoubts(_ other: PeerIdentity) -> String? {
+    doubts?(other).map { String(decoding: $0.utf8.prefix(250), as: UTF8.self) }
   }
 
   func connectionDidOpen(_ connection: PeerConnection, _ hello: PeerHello) {

@@ -25,6 +25,12 @@ package struct PeerIdentity: Equatable, Sendable {
   package var nodeName: String
   /// The node has a log of the cluster, so it must not take part in a first bootstrap.
   package var isEstablished: Bool
+  /// 16 bytes of the cluster's first log entry; compared where one side has no `clusterID` yet.
+  package var foundingID: [UInt8]?
+  /// How often the node was started on its data directory.
+  package var incarnation: UInt64 = 0
+  /// The last log entry on its disk when it said hello.
+  package var persistedIndex: UInt64 = 0
   package init(
     clusterName: String, clusterID: [UInt8]?, nodeID: NodeID, nodeName: String,
     isEstablished: Bool
@@ -92,6 +98,8 @@ package struct PeerRejection: Equatable, Sendable, CustomStringConvertible {
     case frameTooLong = 8
     case handshakeTimeout = 9
     case tooManyConnections = 10
+    /// The other side's data directory is an old copy of what it once was.
+    case oldCopy = 11
   }
   package var reason: Reason
   /// Address of the other side.

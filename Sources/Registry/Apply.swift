@@ -102,6 +102,9 @@ extension Registry {
     case .restoreAbort(let id):
       abortRestore(id)
       return .done
+    case .cluster(let news, let replacesID):
+      cluster.merge(news, replacesID: replacesID)
+      return .done
     case .register(let registration) where !registration.checks.isEmpty:
       return registerWhole(registration, &context)
     default:
@@ -160,7 +163,8 @@ extension Registry {
     case .restoreCommit(let id, let bytes, let checksum):
       try commitRestore(id, bytes: bytes, checksum: checksum, &context)
     case .kvSet, .kvDelete, .kvDeleteTree, .checkUpdate, .sessionDestroy, .transaction,
-      .reapTombstones, .configSet, .configDelete, .autopilotSet, .eventFire, .restoreAbort:
+      .reapTombstones, .configSet, .configDelete, .autopilotSet, .eventFire, .restoreAbort,
+      .cluster:
       invariant(false, "\(command.tag) is performed by its caller")
     }
   }

@@ -42,6 +42,9 @@ package enum Command: Equatable, Sendable {
   case restoreChunk(RestoreChunk)
   case restoreCommit(id: UniqueID, bytes: UInt64, checksum: UInt32)
   case restoreAbort(UniqueID)
+  /// From the leader: who the cluster is, and what its members' disks hold. `replacesID`: only
+  /// where a survivor starts a cluster of its own (`roost recover`).
+  case cluster(ClusterRecord, replacesID: Bool)
 }
 
 package struct KVSet: Equatable, Sendable {

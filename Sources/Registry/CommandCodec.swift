@@ -69,7 +69,7 @@ enum CommandTag: UInt8 {
   case agentCheckRegister, agentCheckDeregister, checkUpdate, maintenance, hostJoin, hostDown
   case hostLeave, sessionCreate, sessionDestroy, transaction, reapTombstones
   case configSet, configDelete, autopilotSet, eventFire, querySet, queryDelete
-  case restoreChunk, restoreCommit, restoreAbort
+  case restoreChunk, restoreCommit, restoreAbort, cluster
 
   init(from reader: inout Reader) throws(WireError) {
     let byte = try reader.u8()
@@ -108,6 +108,7 @@ extension Command {
     case .restoreChunk: .restoreChunk
     case .restoreCommit: .restoreCommit
     case .restoreAbort: .restoreAbort
+    case .cluster: .cluster
     }
   }
 
@@ -154,6 +155,9 @@ extension Command {
     case .configSet, .configDelete, .autopilotSet, .eventFire, .querySet, .queryDelete,
       .restoreChunk, .restoreCommit, .restoreAbort:
       encodeCluster(into: &writer)
+    case .cluster(let record, let replacesID):
+      record.encode(into: &writer)
+      writer.flag(replacesID)
     }
   }
 
@@ -171,6 +175,8 @@ extension Command {
       self = .transaction(
         try reader.list { (reader) throws(WireError) in try TransactionOperation(from: &reader) })
     case .reapTombstones: self = .reapTombstones(through: try reader.varint())
+    case .cluster:
+      self = .cluster(try ClusterRecord(from: &reader), replacesID: try reader.flag())
     default: self = try Command.catalog(tag: tag, from: &reader)
     }
   }

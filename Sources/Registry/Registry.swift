@@ -88,6 +88,9 @@ package struct Registry: Sendable {
   /// Answers that may be asked for again when leadership moves.
   var origins = Origins()
 
+  /// Who the cluster is; survives the restore of a user's backup.
+  package internal(set) var cluster = ClusterRecord()
+
   package init(options: Options) { self.options = options }
 
   /// A hash over the whole logical state; equal states give equal hashes on every node.

@@ -124,6 +124,7 @@ extension Registry {
     restored.lastIndex = lastIndex
     restored.runningHash = runningHash
     restored.origins = origins
+    restored.cluster = cluster
     restored.remembered = remembered
     restored.rememberedOrder = rememberedOrder
     restored.rememberedBytes = rememberedBytes

@@ -12,7 +12,7 @@ enum SnapshotSection: UInt8, CaseIterable {
   case header = 1
   case serviceIndexes, nodeIndexes, keys, tombstones, lockDelays, nodes, services, checks
   case sessions, remembered, origins
-  case cluster, configEntries, events, queries, staged
+  case cluster, configEntries, events, queries, staged, clusterRecord
   case end = 255
 
   static var version: UInt8 { 1 }
@@ -120,6 +120,8 @@ package struct SnapshotEncoder: Sendable {
     case .staged: return encodeStaged(into: &writer)
     case .origins:
       for origin in registry.origins.known { origin.encode(into: &writer) }
+    case .clusterRecord:
+      if registry.cluster != ClusterRecord() { registry.cluster.encode(into: &writer) }
     case .remembered:
       return Self.fill(registry.remembered, from: &cursor.id, into: &writer) { writer, id, entry in
         writer.uniqueID(id)

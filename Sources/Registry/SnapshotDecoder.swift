@@ -112,6 +112,7 @@ package struct SnapshotDecoder: Sendable {
     case .remembered: try decodeRemembered(from: &body)
     case .cluster, .configEntries, .events, .queries, .staged:
       try decodeClusterRecord(of: section, from: &body)
+    case .clusterRecord: registry.cluster = try ClusterRecord(from: &body)
     case .origins:
       guard registry.origins.restore(try Origins.Known(from: &body)) else {
         throw .unorderedRecords

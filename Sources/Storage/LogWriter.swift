@@ -58,6 +58,7 @@ package final class LogWriter: Sendable {
       } catch {
         notify(.failed(ticket: queue.withLock { $0.end() }, error))
       }
+      queue.signal { $0.hasEnded = true }
     }
   }
 
@@ -77,10 +78,18 @@ package final class LogWriter: Sendable {
     queue.signal { $0.add(.reset(index), ticket: 0) }
   }
 
-  /// Writes out what was submitted, then ends the thread and returns. Call it once.
-  package func stop() {
+  /// Writes out what was submitted, then ends the thread. Call it once. False: the disk hangs, the
+  /// thread is left alone with it, and the process should end.
+  @discardableResult
+  package func stop(withinMilliseconds limit: Int = 60_000) -> Bool {
     queue.signal { $0.isStopping = true }
+    let hasEnded = queue.wait(milliseconds: limit) { $0.hasEnded ? true : nil }
+    guard hasEnded ?? false else {
+      thread.detach()
+      return false
+    }
     thread.join()
+    return true
   }
 
   /// The disk had no room for the next spare segment: refuse what can be refused, while there
@@ -102,6 +111,8 @@ struct LogQueue: Sendable {
 
   var items: [Item] = []
   var isStopping = false
+  /// The thread does nothing any more.
+  var hasEnded = false
   private var isEnded = false
   private var lastTicket: UInt64 = 0
 

@@ -90,6 +90,9 @@ final class Thread: Sendable {
   }
 
   func join() { pthread_join(handle, nil) }
+
+  /// Nobody will wait for it.
+  func detach() { pthread_detach(handle) }
 }
 
 /// Carries a closure to its thread.

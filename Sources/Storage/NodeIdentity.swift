@@ -2,8 +2,9 @@ import Wire
 
 /// Who a data directory belongs to. Kept in the file `identity`, written once as a whole:
 ///
-///     u64 magic "ROOSTIDN", u32 version 1, u32 CRC32C of all after it,
-///     blob cluster, blob node name, u64 node id, u8 bootstrapped, u8 has instance, [16 bytes]
+///     u64 magic "ROOSTIDN", u32 version 2, u32 CRC32C of all after it,
+///     blob cluster, blob node name, u64 node id, u8 bootstrapped, u8 has instance, [16 bytes],
+///     u8 has founding, [16 bytes], u64 incarnation, u8 must be rebuilt
 package struct NodeIdentity: Equatable, Sendable {
   package var cluster: String
   package var nodeName: String
@@ -11,8 +12,16 @@ package struct NodeIdentity: Equatable, Sendable {
   package var nodeID: UInt64
   /// The node has been a member: it never again starts a cluster from the configured members.
   package var bootstrapped: Bool
-  /// Sixteen bytes that tell two clusters of one name apart; known once the node has joined.
+  /// Sixteen bytes that tell two clusters of one name apart: chosen by the first leader, known
+  /// once the node has heard of it.
   package var clusterInstance: [UInt8]?
+  /// A hash of the first log entry: tells clusters apart whose first leader is still to come.
+  package var founding: [UInt8]?
+  /// How often a process was started on this directory; a copy of it shows by a lower one.
+  package var incarnation: UInt64 = 0
+  /// What is in the directory must not be used: it is put aside at the next start, and the node
+  /// joins as a new one.
+  package var mustRebuild = false
 
   package init(
     cluster: String, nodeName: String, nodeID: UInt64, bootstrapped: Bool,
@@ -26,7 +35,7 @@ package struct NodeIdentity: Equatable, Sendable {
   }
 
   private static let magic: UInt64 = 0x4E44_4954_534F_4F52
-  private static let version: UInt32 = 1
+  private static let version: UInt32 = 2
   private static let instanceBytes = 16
   private static let fileBytesMax = 64 << 10
 
@@ -97,12 +106,16 @@ package struct NodeIdentity: Equatable, Sendable {
     writer.text(nodeName)
     writer.u64(nodeID)
     writer.flag(bootstrapped)
-    if let clusterInstance, clusterInstance.count == Self.instanceBytes {
-      writer.flag(true)
-      writer.raw(clusterInstance)
-    } else {
-      writer.flag(false)
+    for id in [clusterInstance, founding] {
+      if let id, id.count == Self.instanceBytes {
+        writer.flag(true)
+        writer.raw(id)
+      } else {
+        writer.flag(false)
+      }
     }
+    writer.u64(incarnation)
+    writer.flag(mustRebuild)
     let checksum = Checksum.crc32c(writer.bytes, in: 16..<writer.bytes.count)
     writer.patchU32(at: 12, checksum)
     return writer.bytes
@@ -114,6 +127,9 @@ package struct NodeIdentity: Equatable, Sendable {
     nodeID = try reader.u64()
     bootstrapped = try reader.flag()
     clusterInstance = try reader.flag() ? try reader.raw(Self.instanceBytes) : nil
+    founding = try reader.flag() ? try reader.raw(Self.instanceBytes) : nil
+    incarnation = try reader.u64()
+    mustRebuild = try reader.flag()
     try reader.finish()
   }
 }

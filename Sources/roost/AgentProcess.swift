@@ -24,6 +24,7 @@ final class AgentProcess {
   private var signals: SignalSource?
   private var status: Int32 = 0
   private var isStopping = false
+  private var startsAgain = false
   private var pendingStops = 0
   private var reread: () -> NodeConfiguration? = { nil }
 
@@ -78,6 +79,10 @@ final class AgentProcess {
     }
     api.onLeave = { [unowned self] in leave() }
     api.onReload = { [unowned self] in reload() }
+    node.onRebuild = { [unowned self] _ in
+      startsAgain = true
+      loop.stop()
+    }
     node.onFatal = { [unowned self] message in
       node.logger.log(.error, "node", message)
       status = 1
@@ -104,7 +109,18 @@ final class AgentProcess {
     node.start()
     loop.run()
     if isStopping { pidFile?.remove() }
-    return status
+    return startsAgain ? Self.startAgain() : status
+  }
+
+  /// The same process, from its beginning: its descriptors close with it, the data directory's lock
+  /// among them.
+  private static func startAgain() -> Int32 {
+    let words: [UnsafeMutablePointer<CChar>?] =
+      unsafe CommandLine.arguments.map { unsafe strdup($0) } + [nil]
+    // Sound: the C strings live until the process image is replaced.
+    unsafe execv("/proc/self/exe", words)
+    Console.printError("roost agent: cannot start again: errno \(errno)")
+    return 1
   }
 
   private func stop() {
@@ -153,7 +169,9 @@ final class AgentProcess {
 
   private func oneStopped() {
     pendingStops -= 1
-    if pendingStops == 0 { loop.stop() }
+    guard pendingStops == 0 else { return }
+    if !node.hasEndedCleanly { status = 1 }
+    loop.stop()
   }
 }
 

@@ -31,10 +31,10 @@ struct Command: Sendable {
       "Operating",
       [
         .listPeers, .addPeer, .removePeer, .transferLeader, .join, .forceLeave, .snapshotSave,
-        .snapshotInspect, .snapshotRestore,
+        .snapshotInspect, .snapshotRestore, .recover,
       ]
     ),
-    ("Tools", [.bench, .simulate, .completions, .version]),
+    ("Tools", [.bench, .simulate, .nemesis, .completions, .version]),
   ]
 
   static let all: [Command] = groups.flatMap(\.commands)

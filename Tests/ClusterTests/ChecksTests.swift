@@ -1,5 +1,6 @@
 import Basics
 import Foundation
+import Harness
 import Glibc
 import RoostClient
 import Testing

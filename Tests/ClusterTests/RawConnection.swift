@@ -1,4 +1,5 @@
 import Foundation
+import Harness
 import Glibc
 
 /// A blocking TCP connection to a node, for bytes that no proper client would send.

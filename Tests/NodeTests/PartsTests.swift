@@ -79,7 +79,7 @@ import Wire
       }
     }
     var gossip = Gossip()
-    let told = gossip.encoded(http: "a:1", peer: "b:2", applied: 7, version: "1")
+    let told = gossip.encoded(http: "a:1", peer: "b:2", applied: 7, version: "1", now: 0)
     for count in 1..<told.count {
       #expect(throws: WireError.self) {
         try gossip.receive(Array(told[..<count]), from: NodeID(1), now: 0)
@@ -109,9 +109,9 @@ import Wire
       one.sample(index: UInt64(index), hash: UInt64(index))
       other.sample(index: UInt64(index), hash: UInt64(index == 4 ? 99 : index))
     }
-    let told = other.encoded(http: "", peer: "h:1", applied: 5, version: "1")
+    let told = other.encoded(http: "", peer: "h:1", applied: 5, version: "1", now: 0)
     #expect(try one.receive(told, from: NodeID(2), now: 0) == 4)
-    let same = one.encoded(http: "", peer: "h:1", applied: 5, version: "1")
+    let same = one.encoded(http: "", peer: "h:1", applied: 5, version: "1", now: 0)
     #expect(try one.receive(same, from: NodeID(3), now: 0) == nil)
   }
 

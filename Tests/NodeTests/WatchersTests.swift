@@ -61,11 +61,11 @@ import Testing
         woken.names.append("\(number)")
       }!
     }
-    for (number, id) in ids.enumerated() where number % 3 != 0 { watchers.cancel(id) }
-    watchers.cancel(ids[1])
+    for (number, id) in ids.enumerated() where number % 3 != 0 { _ = watchers.cancel(id) }
+    _ = watchers.cancel(ids[1])
     // Its slot is taken by another now, whom an old id must not cancel.
     _ = watchers.add([.key(Key("k"))]) { woken.names.append("new") }
-    for id in ids where ids.firstIndex(of: id)! % 3 != 0 { watchers.cancel(id) }
+    for id in ids where ids.firstIndex(of: id)! % 3 != 0 { _ = watchers.cancel(id) }
     watchers.note(Self.changes(keys: ["k"]))
     for wake in watchers.takeDue() { wake() }
     let expected = (0..<100).filter { $0 % 3 == 0 }.map(String.init) + ["new"]

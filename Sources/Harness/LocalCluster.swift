@@ -1,46 +1,70 @@
-import Foundation
+package import Foundation
 import Glibc
-import RoostClient
-import Testing
+package import RoostClient
 
 /// A cluster of real `roost agent` processes on loopback, in a folder of its own.
 ///
 /// Blocking; use it from `onThread`. Everything is killed when it goes away.
-final class LocalCluster: @unchecked Sendable {
+package final class LocalCluster: @unchecked Sendable {
   // Sound: every test drives its cluster from one thread; `Load` only reads the addresses.
 
-  struct Node {
-    let name: String
-    let httpPort: UInt16
-    let peerPort: UInt16
-    var process: Process?
-    var http: String { "127.0.0.1:\(httpPort)" }
-    var peer: String { "127.0.0.1:\(peerPort)" }
+  package struct Node {
+    package let name: String
+    package let httpPort: UInt16
+    package let peerPort: UInt16
+    package var process: Process?
+    package var http: String { "127.0.0.1:\(httpPort)" }
+    /// What the others dial: the relay's, where there is one.
+    package var advertisedPort: UInt16
+    package var peer: String { "127.0.0.1:\(advertisedPort)" }
   }
 
-  private(set) var nodes: [Node] = []
-  let folder: URL
+  package private(set) var nodes: [Node] = []
+  package let folder: URL
+  /// Logs stay for a look.
+  package var keepsFolder = false
   private let settings: [String: Any]
+  private let dataFolders: [Int: URL]
+  /// Between all nodes, when asked for; joiners are not behind them.
+  package private(set) var proxies: LinkProxies?
 
-  /// The program under test: `ROOST_BINARY`, or the one that was built beside the tests.
-  static var binary: URL {
+  /// The program under test: `ROOST_BINARY`, this program itself, or the one that was built beside
+  /// the tests.
+  package static var binary: URL {
     if let path = ProcessInfo.processInfo.environment["ROOST_BINARY"] {
       return URL(fileURLWithPath: path)
     }
+    let own = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
+    if own.lastPathComponent == "roost" { return own }
     return URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
       .appendingPathComponent("roost")
   }
 
-  /// - Parameter settings: more keys for every node's configuration, such as `["raft": […]]`.
-  init(count: Int, settings: [String: Any] = [:], start: Bool = true) throws {
+  /// - Parameters:
+  ///   - settings: more keys for every node's configuration, such as `["raft": […]]`.
+  ///   - isProxied: the nodes reach each other through `proxies`.
+  ///   - dataFolders: other places for the data of some nodes, by position.
+  package init(
+    count: Int, settings: [String: Any] = [:], start: Bool = true, isProxied: Bool = false,
+    dataFolders: [Int: URL] = [:]
+  ) throws {
     folder = FileManager.default.temporaryDirectory
       .appendingPathComponent("roost-cluster-\(UUID().uuidString.prefix(8))")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     self.settings = settings
+    self.dataFolders = dataFolders
     let ports = try Ports.take(count * 2)
     for i in 0..<count {
       nodes.append(
-        Node(name: "node\(i + 1)", httpPort: ports[2 * i], peerPort: ports[2 * i + 1]))
+        Node(
+          name: "node\(i + 1)", httpPort: ports[2 * i], peerPort: ports[2 * i + 1],
+          advertisedPort: ports[2 * i + 1]))
+    }
+    if isProxied {
+      let made = try LinkProxies(
+        nodes.map { LinkProxies.Target(name: $0.name, port: $0.peerPort) })
+      for (i, port) in made.ports.enumerated() { nodes[i].advertisedPort = port }
+      proxies = made
     }
     let members = nodes.map { ["name": $0.name, "peer": $0.peer] }
     for i in 0..<count { try writeConfiguration(i, ["members": members]) }
@@ -54,13 +78,16 @@ final class LocalCluster: @unchecked Sendable {
     for node in nodes {
       if let process = node.process, process.isRunning { kill(process.processIdentifier, SIGKILL) }
     }
-    try? FileManager.default.removeItem(at: folder)
+    proxies?.stop()
+    if !keepsFolder { try? FileManager.default.removeItem(at: folder) }
   }
 
   /// Adds a node that joins the running ones; returns its position.
-  func addJoiner() throws -> Int {
+  package func addJoiner() throws -> Int {
     let ports = try Ports.take(2)
-    let node = Node(name: "node\(nodes.count + 1)", httpPort: ports[0], peerPort: ports[1])
+    let node = Node(
+      name: "node\(nodes.count + 1)", httpPort: ports[0], peerPort: ports[1],
+      advertisedPort: ports[1])
     nodes.append(node)
     let live = nodes.dropLast().filter { $0.process?.isRunning == true }.map(\.peer)
     try writeConfiguration(nodes.count - 1, ["join": live])
@@ -68,15 +95,24 @@ final class LocalCluster: @unchecked Sendable {
     return nodes.count - 1
   }
 
-  func dataFolder(_ i: Int) -> URL { folder.appendingPathComponent("data-\(nodes[i].name)") }
-  func configurationFile(_ i: Int) -> URL { folder.appendingPathComponent("\(nodes[i].name).json") }
-  func logFile(_ i: Int) -> URL { folder.appendingPathComponent("\(nodes[i].name).log") }
-  func log(_ i: Int) -> String { (try? String(contentsOf: logFile(i), encoding: .utf8)) ?? "" }
+  package func dataFolder(_ i: Int) -> URL {
+    dataFolders[i] ?? folder.appendingPathComponent("data-\(nodes[i].name)")
+  }
+  package func configurationFile(_ i: Int) -> URL {
+    folder.appendingPathComponent("\(nodes[i].name).json")
+  }
+  package func logFile(_ i: Int) -> URL { folder.appendingPathComponent("\(nodes[i].name).log") }
+  package func log(_ i: Int) -> String {
+    (try? String(contentsOf: logFile(i), encoding: .utf8)) ?? ""
+  }
 
   private func writeConfiguration(_ i: Int, _ extra: [String: Any]) throws {
     var configuration: [String: Any] = [
       "node_name": nodes[i].name, "cluster": "test", "data_dir": dataFolder(i).path,
-      "ports": ["http": Int(nodes[i].httpPort), "dns": -1, "peer": Int(nodes[i].peerPort)],
+      "ports": [
+        "http": Int(nodes[i].httpPort), "dns": -1, "peer": Int(nodes[i].peerPort),
+        "peer_advertised": Int(nodes[i].advertisedPort),
+      ],
     ]
     for (key, value) in settings.merging(extra, uniquingKeysWith: { _, new in new }) {
       configuration[key] = value
@@ -86,7 +122,7 @@ final class LocalCluster: @unchecked Sendable {
 
   // MARK: Processes
 
-  func start(_ i: Int) throws {
+  package func start(_ i: Int) throws {
     let process = Process()
     process.executableURL = Self.binary
     process.arguments = ["agent", "--config", configurationFile(i).path]
@@ -103,13 +139,13 @@ final class LocalCluster: @unchecked Sendable {
   }
 
   /// Sends the signal; for SIGKILL and SIGTERM also waits for the end.
-  func signal(_ i: Int, _ number: Int32) {
+  package func signal(_ i: Int, _ number: Int32) {
     guard let process = nodes[i].process, process.isRunning else { return }
     kill(process.processIdentifier, number)
     if number == SIGKILL || number == SIGTERM { process.waitUntilExit() }
   }
 
-  func exitStatus(_ i: Int, within seconds: Double) -> Int32? {
+  package func exitStatus(_ i: Int, within seconds: Double) -> Int32? {
     guard let process = nodes[i].process else { return nil }
     let end = Date().addingTimeInterval(seconds)
     while process.isRunning, Date() < end { usleep(20_000) }
@@ -118,13 +154,13 @@ final class LocalCluster: @unchecked Sendable {
 
   // MARK: What the nodes say
 
-  func client(_ i: Int) throws -> Roost {
+  package func client(_ i: Int) throws -> Roost {
     var roost = try Roost(addresses: [nodes[i].http])
     roost.readSeconds = 10
     return roost
   }
 
-  func report(_ i: Int) -> NodeReport? {
+  package func report(_ i: Int) -> NodeReport? {
     guard nodes[i].process?.isRunning == true else { return nil }
     var roost = try? client(i)
     roost?.readSeconds = 2
@@ -132,24 +168,25 @@ final class LocalCluster: @unchecked Sendable {
   }
 
   /// Position of the node that leads in the highest term seen.
-  func leader() -> Int? {
+  package func leader() -> Int? {
     nodes.indices.compactMap { i in report(i).map { (i, $0) } }
       .filter { $0.1.role == "leader" }.max { $0.1.term < $1.1.term }?.0
   }
 
   @discardableResult
-  func waitForLeader(seconds: Double = 15) throws -> Int {
+  package func waitForLeader(seconds: Double = 15) throws -> Int {
     var found: Int?
     try wait("a leader that can commit", seconds: seconds) {
       found = leader()
       guard let found else { return false }
       return (try? client(found).put("roost-test/ready", [])) ?? false
     }
-    return try #require(found)
+    guard let found else { throw Failure("no leader") }
+    return found
   }
 
   /// Polls; on failure the tail of every node's log goes into the message.
-  func wait(_ what: String, seconds: Double = 15, _ condition: () throws -> Bool) throws {
+  package func wait(_ what: String, seconds: Double = 15, _ condition: () throws -> Bool) throws {
     let end = Date().addingTimeInterval(seconds)
     while Date() < end {
       if try condition() { return }
@@ -158,22 +195,22 @@ final class LocalCluster: @unchecked Sendable {
     throw Failure("waited \(seconds) s for \(what)\n\(tails())")
   }
 
-  func tails() -> String {
+  package func tails() -> String {
     nodes.indices.map { i in
       "--- \(nodes[i].name)\n"
         + log(i).split(separator: "\n").suffix(15).joined(separator: "\n")
     }.joined(separator: "\n")
   }
 
-  struct Failure: Error, CustomStringConvertible {
-    let description: String
-    init(_ description: String) { self.description = description }
+  package struct Failure: Error, CustomStringConvertible {
+    package let description: String
+    package init(_ description: String) { self.description = description }
   }
 }
 
 /// Ports that were free a moment ago.
-enum Ports {
-  static func take(_ count: Int) throws -> [UInt16] {
+package enum Ports {
+  package static func take(_ count: Int) throws -> [UInt16] {
     var sockets: [Int32] = []
     defer { for descriptor in sockets { close(descriptor) } }
     return try (0..<count).map { _ in
@@ -194,14 +231,5 @@ enum Ports {
       guard port != 0 else { throw LocalCluster.Failure("no free port") }
       return port
     }
-  }
-}
-
-/// Runs blocking code on a thread of its own, so that it does not take one of the test pool's.
-func onThread<T: Sendable>(_ body: @escaping @Sendable () throws -> T) async throws -> T {
-  try await withCheckedThrowingContinuation { continuation in
-    let thread = Thread { continuation.resume(with: Result { try body() }) }
-    thread.stackSize = 4 << 20
-    thread.start()
   }
 }

@@ -1,0 +1,128 @@
+import EventLoop
+import Peer
+import Raft
+import Registry
+import Storage
+import Testing
+
+@testable import Node
+
+/// Nodes that must not meet: other clusters of the same name, old copies of a disk, states that
+/// differ (fault scenarios D15, D16, M11).
+@Suite(.serialized, .timeLimit(.minutes(2)))
+struct IdentityTests {
+  private func awaitClusterID(_ cluster: Cluster) {
+    #expect(
+      cluster.run {
+        cluster.running.allSatisfy { $0.identity?.clusterInstance != nil }
+      }, "the cluster's id is not known everywhere")
+  }
+
+  private func write(_ count: Int, _ node: Node, _ cluster: Cluster) {
+    var left = count
+    for number in 0..<count {
+      let set = KVSet(key: Key("w/\(number)"), value: [1], flags: 0, mode: .plain)
+      node.propose(.kvSet(set), RequestContext()) { _ in left -= 1 }
+    }
+    #expect(cluster.run { left == 0 })
+  }
+
+  @Test func theFirstLeaderNamesTheCluster() throws {
+    let cluster = try Cluster(3)
+    try cluster.startAll()
+    _ = cluster.awaitLeader()
+    awaitClusterID(cluster)
+    #expect(Set(cluster.running.map { $0.identity?.clusterInstance }).count == 1)
+    let known = cluster[1].identity?.clusterInstance
+    cluster.kill(1)
+    try cluster.start(1)
+    #expect(cluster[1].identity?.clusterInstance == known)
+    #expect(cluster[1].identity?.incarnation == 2)
+    #expect(
+      cluster.run {
+        cluster.running.allSatisfy { node in
+          node.registry.cluster.mark(of: cluster[1].id.value)?.incarnation == 2
+        }
+      })
+    cluster.stopAll()
+  }
+
+  @Test func aClusterFormedByAccidentIsRefused() throws {
+    let cluster = try Cluster(3)
+    try cluster.startAll()
+    let leader = cluster.awaitLeader()
+    #expect(cluster.put(leader, "old", "1") == .success(.flag(true)))
+    awaitClusterID(cluster)
+    for index in 0..<3 { cluster.kill(index) }
+    cluster.wipe(1)
+    cluster.wipe(2)
+    try cluster.start(1)
+    try cluster.start(2)
+    _ = cluster.awaitLeader()
+    awaitClusterID(cluster)
+    try cluster.start(0)
+    #expect(cluster.run { cluster[0].transport.rejections > 0 })
+    #expect(!cluster.run(seconds: 1) { cluster[0].hasLeader })
+    #expect(cluster[0].registry.kv(Key("old")) != nil)
+    #expect(cluster.put(cluster[1], "new", "1") == .success(.flag(true)))
+    #expect(cluster[0].registry.kv(Key("new")) == nil)
+    cluster.stopAll()
+  }
+
+  @Test func anOldCopyOfADiskMayNotVoteAndJoinsAnew() throws {
+    let cluster = try Cluster(3)
+    let disk = FaultyFileSystem(seed: 3)
+    try cluster.start(0)
+    try cluster.start(1)
+    try cluster.start(2, cluster.configuration(2), files: disk)
+    let leader = cluster.awaitLeader()
+    if leader === cluster[2] {
+      leader.transferLeadership(to: cluster[0].id) { _ in }
+      #expect(cluster.run { cluster[0].isEstablishedLeader })
+    }
+    awaitClusterID(cluster)
+    let copy = disk.copy(seed: 4)
+    write(50, cluster[0], cluster)
+    #expect(cluster.run { cluster[2].raft.lastApplied == cluster[0].raft.lastApplied })
+    let oldID = cluster[2].id
+    cluster.kill(2)
+    let restored = try cluster.start(2, cluster.configuration(2), files: copy)
+    var reason: String?
+    restored.onRebuild = { reason = $0 }
+    #expect(cluster.run { reason != nil }, "the old copy was not noticed")
+    #expect(reason?.contains("old copy") == true)
+    #expect(cluster[0].hasLeader || cluster[1].hasLeader)
+    cluster.kill(2)
+    try cluster.start(2, cluster.configuration(2), files: copy)
+    #expect(cluster[2].id != oldID)
+    #expect(
+      cluster.run(seconds: 20) { cluster[2].raft.configuration.voters.contains(cluster[2].id) })
+    #expect(cluster.run { cluster[2].registry.kv(Key("w/49")) != nil })
+    #expect(cluster.run { cluster[0].raft.configuration.members.count == 3 })
+    cluster.stopAll()
+  }
+
+  @Test func aStateThatDiffersIsRebuilt() throws {
+    let cluster = try Cluster(3)
+    try cluster.startAll()
+    let leader = cluster.awaitLeader()
+    awaitClusterID(cluster)
+    let victim = try #require(cluster.running.first { $0 !== leader })
+    let index = cluster.index(of: victim)
+    var reason: String?
+    victim.onRebuild = { reason = $0 }
+    victim.registry.runningHash ^= 1
+    write(600, leader, cluster)
+    #expect(cluster.run { reason != nil }, "the difference was not noticed")
+    #expect(reason?.contains("differs") == true)
+    cluster.kill(index)
+    try cluster.start(index)
+    #expect(
+      cluster.run(seconds: 20) {
+        cluster[index].raft.configuration.voters.contains(cluster[index].id)
+          && cluster[index].raft.lastApplied == leader.raft.lastApplied
+      })
+    #expect(cluster[index].registry.runningHash == leader.registry.runningHash)
+    cluster.stopAll()
+  }
+}
