@@ -97,10 +97,18 @@ extension Node {
   /// As soon as the state machine knows the cluster's id, this node does, for ever.
   func adoptClusterID() {
     guard transport.identity.clusterID == nil, let id = registry.cluster.id,
-      phase == .running || phase == .joining
+      phase == .running || phase == .joining, !disk.isDiskFull, var own = identity
     else { return }
+    own.clusterInstance = Self.bytes(of: id)
+    do throws(StorageError) { try saveIdentity(own) } catch {
+      // Without room for it the file stays as it was, and the next tick tries again.
+      guard case .diskFull = error else {
+        return fatal("the node's identity cannot be written: \(error)")
+      }
+      return
+    }
+    identity = own
     setClusterID(Self.bytes(of: id))
-    guard writeIdentity(isMember: identity?.bootstrapped ?? false) else { return }
     logger.log(.info, "node", "the cluster's id is known", [("id", id.description)])
   }
 
@@ -129,7 +137,8 @@ extension Node {
       + " \(other.persistedIndex), and it had acknowledged \(held)"
   }
 
-  /// Another member refuses this node as an old copy. One member may be wrong; half of them not.
+  /// Another member refuses this node as an old copy. What it goes by is replicated state, but one
+  /// that went wrong must not take down more than itself: of five or more, two have to say so.
   func accused(_ rejection: PeerRejection) {
     guard rejection.reason == .oldCopy, !rejection.isOurs, let accuser = rejection.nodeID,
       raft.configuration.hasVoter(accuser), !clusterWatch.accusers.contains(accuser)
@@ -144,14 +153,28 @@ extension Node {
   func rebuild(_ reason: String) {
     guard !isStopped, var own = identity else { return }
     own.mustRebuild = true
-    do throws(StorageError) { try saveIdentity(own) } catch {
-      return fatal("\(reason); and this cannot be written down: \(error)")
-    }
-    identity = own
     metrics.increment(counters.rebuilds)
     logger.log(.error, "node", "\(reason). It serves nothing more and joins as a new node")
     endEverything(.stopping)
     transport.close()
-    (onRebuild ?? onFatal)?(reason)
+    writeDown(own, reason)
   }
+
+  /// Without room on the disk the node waits for some, as silent as it is.
+  private func writeDown(_ own: NodeIdentity, _ reason: String) {
+    guard !isClosed else { return }
+    do throws(StorageError) {
+      try saveIdentity(own)
+      identity = own
+      (onRebuild ?? onFatal)?(reason)
+    } catch .diskFull {
+      loop.schedule(after: Self.rebuildRetryNanoseconds) { [weak self] in
+        self?.writeDown(own, reason)
+      }
+    } catch {
+      onFatal?("\(reason); and this cannot be written down: \(error)")
+    }
+  }
+
+  private static var rebuildRetryNanoseconds: UInt64 { 100_000_000 }
 }

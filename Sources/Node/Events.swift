@@ -20,7 +20,7 @@ extension Node {
     case .configurationAppended, .logTruncated:
       if isRemoved, raft.configuration.names(id) {
         isRemoved = false
-        raft.step(.setElectable(!disk.isDiskFull), into: &effects)
+        updateElectable()
       }
       updatePeers()
     case .configurationCommitted(let configuration, _):
@@ -213,6 +213,7 @@ extension Node {
     switch state {
     case .connected:
       logger.log(.debug, "peer", "connected", [("node", name(of: peer))])
+      clusterWatch.accusers.removeAll { $0 == peer }
       raft.step(.linkRestored(peer), into: &effects)
       // What was sent before the break may be lost.
       if raft.leader == peer {

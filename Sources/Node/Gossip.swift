@@ -186,7 +186,8 @@ extension Node {
   }
 
   /// Once a second, at the leader: a voter that does not hear it is worth a hand-over when another
-  /// voter, which hears all that this one hears, reaches it too.
+  /// voter, which hears all that this one hears, reaches it too. Two rounds of gossip are waited
+  /// for: a voter that died is missed by everybody by then.
   func considerBetterLinks() {
     let now = loop.now
     guard raft.isEstablishedLeader, !raft.isTransferring, !isStopping,
@@ -197,7 +198,9 @@ extension Node {
     guard !missing.isEmpty else { return gossip.voterMissingSince = nil }
     let since = gossip.voterMissingSince ?? now
     gossip.voterMissingSince = since
-    guard now >= since + Gossip.intervalNanoseconds, now >= gossip.noHandOverBefore else { return }
+    guard now >= since + 2 * Gossip.intervalNanoseconds, now >= gossip.noHandOverBefore else {
+      return
+    }
     let better = others.first { candidate in
       !missing.contains(candidate)
         && missing.contains { gossip.hears(candidate, $0) }
@@ -248,7 +251,7 @@ extension Node {
       .warning, "node",
       "this node was removed from the cluster: it only answers stale reads now."
         + " To bring it back, stop it, move its data directory aside and start it again")
-    raft.step(.setElectable(false), into: &effects)
+    updateElectable()
     updatePeers()
   }
 }

@@ -182,13 +182,13 @@ extension Node {
       .error, "storage",
       "the disk is full: this node takes no writes and gives leadership away until there is room",
       [("path", path)])
-    raft.step(.setElectable(false), into: &effects)
+    updateElectable()
     if raft.role == .leader { raft.step(.transferLeadership(to: nil), into: &effects) }
   }
 
   private func diskHasRoom() {
     logger.log(.info, "storage", "the disk has room again")
-    raft.step(.setElectable(!isRemoved), into: &effects)
+    updateElectable()
   }
 
   /// Every 200 ms.

@@ -121,7 +121,9 @@ struct Restored {
   }
 
   /// Counts this start, before anybody hears of it. What must not be used is put aside first: the
-  /// node then has an empty log and an id that nobody has seen.
+  /// node then has an empty log and an id that nobody has seen. On a full disk a start goes
+  /// uncounted, so that the node is there for its votes and for whoever makes room; a clone would
+  /// be noticed one start later.
   private static func startAgain<Files: FileSystem>(
     _ identity: NodeIdentity?, _ configuration: NodeConfiguration, _ files: Files, root: String,
     _ logger: Logger
@@ -141,9 +143,16 @@ struct Restored {
         "the old data was put aside; this node joins the cluster again as a new one",
         [("kept", root + "/" + Aside.name)])
     }
+    let uncounted = own
     own.incarnation += 1
-    try own.write(files, directory: root)
-    return own
+    do throws(StorageError) {
+      try own.write(files, directory: root)
+      return own
+    } catch {
+      guard case .diskFull = error, uncounted == identity else { throw error }
+      logger.log(.warning, "storage", "this start is not counted: \(error)")
+      return uncounted
+    }
   }
 
   /// The log is opened here, where its contents are needed, and then given to its thread.

@@ -25,7 +25,7 @@ extension Node {
       raft.step(.transferLeadership(to: nil), into: &effects)
       loop.requestTurnEnd()
     }
-    raft.step(.setElectable(false), into: &effects)
+    updateElectable()
     awaitSuccessor(until: loop.now + Self.transferNanoseconds, done)
   }
 

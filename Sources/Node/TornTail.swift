@@ -18,7 +18,7 @@ extension Node {
       return
     }
     tornTailUntil = loop.now + Self.tornTailNanoseconds
-    raft.step(.setElectable(false), into: &effects)
+    updateElectable()
   }
 
   /// Dropping a message is always safe; whoever asks will ask again.
@@ -30,6 +30,6 @@ extension Node {
   func endTornTailWhenDue() {
     guard raft.leader != nil || loop.now >= tornTailUntil else { return }
     tornTailUntil = 0
-    raft.step(.setElectable(!isRemoved && !isStopping && !disk.isDiskFull), into: &effects)
+    updateElectable()
   }
 }

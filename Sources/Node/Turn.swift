@@ -133,6 +133,7 @@ extension Node {
   }
 
   private func tick() {
+    updateElectable()
     if phase != .discovering, phase != .forming { raft.step(.tick, into: &effects) }
     tickBootstrap()
     if tornTailUntil > 0 { endTornTailWhenDue() }

@@ -5,6 +5,8 @@ import Wire
 ///     u64 magic "ROOSTIDN", u32 version 2, u32 CRC32C of all after it,
 ///     blob cluster, blob node name, u64 node id, u8 bootstrapped, u8 has instance, [16 bytes],
 ///     u8 has founding, [16 bytes], u64 incarnation, u8 must be rebuilt
+///
+/// Version 1 ended with the instance, which was what is `founding` now; it is read as such.
 package struct NodeIdentity: Equatable, Sendable {
   package var cluster: String
   package var nodeName: String
@@ -55,12 +57,12 @@ package struct NodeIdentity: Equatable, Sendable {
     guard Fixed.load32(bytes, 12) == Checksum.crc32c(bytes, in: 16..<bytes.count) else {
       throw .damaged(file: path, offset: 12, reason: "the checksum is wrong")
     }
-    guard version == Self.version else {
+    guard (1...Self.version).contains(version) else {
       throw .foreign(
         path: path, reason: "identity format \(version) was written by another Roost; use that one")
     }
     var reader = Reader(bytes, in: 16..<bytes.count)
-    do { return try NodeIdentity(from: &reader) } catch {
+    do { return try NodeIdentity(from: &reader, version: version) } catch {
       throw .damaged(file: path, offset: reader.offset, reason: "it does not decode: \(error)")
     }
   }
@@ -121,12 +123,19 @@ package struct NodeIdentity: Equatable, Sendable {
     return writer.bytes
   }
 
-  private init(from reader: inout Reader) throws(WireError) {
+  private init(from reader: inout Reader, version: UInt32) throws(WireError) {
     cluster = try reader.text()
     nodeName = try reader.text()
     nodeID = try reader.u64()
     bootstrapped = try reader.flag()
     clusterInstance = try reader.flag() ? try reader.raw(Self.instanceBytes) : nil
+    guard version > 1 else {
+      // What told clusters apart then was the hash of the first entry.
+      founding = clusterInstance
+      clusterInstance = nil
+      try reader.finish()
+      return
+    }
     founding = try reader.flag() ? try reader.raw(Self.instanceBytes) : nil
     incarnation = try reader.u64()
     mustRebuild = try reader.flag()

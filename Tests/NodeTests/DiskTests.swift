@@ -1,10 +1,10 @@
 import EventLoop
-import Raft
 import Registry
 import Storage
 import Testing
 
 @testable import Node
+@testable import Raft
 
 @Suite(.serialized, .timeLimit(.minutes(2)))
 struct DiskTests {
@@ -71,5 +71,27 @@ struct DiskTests {
     #expect(cluster.get(cluster[2], "a") == "1")
     cluster.kill(0)
     cluster.stopAll()
+  }
+
+  /// A full disk that gets room again does not end the pause that a torn tail asks for.
+  @Test func aDiskEventDoesNotEndTheTornTailsPause() throws {
+    let (cluster, _) = try makeCluster()
+    cluster.kill(1)
+    cluster.kill(2)
+    let node = cluster[0]
+    #expect(cluster.run { !node.hasLeader })
+    node.beginTornTail()
+    #expect(!node.isElectable)
+    let batch = LogBatch(hardState: node.raft.hardState, entries: [], mustSync: true)
+    let (ticket, _) = node.disk.add(batch, now: cluster.loop.now)
+    node.receive(.failed(ticket: ticket, .diskFull(path: "data")))
+    #expect(node.disk.isDiskFull && !node.isElectable)
+    node.receive(.durable(ticket: ticket, microseconds: 1))
+    #expect(!node.disk.isDiskFull)
+    #expect(node.tornTailUntil > 0 && !node.isElectable)
+    #expect(!cluster.run(seconds: 0.3) { node.raft.election.isElectable })
+    node.tornTailUntil = cluster.loop.now
+    #expect(cluster.run { node.isElectable && node.raft.election.isElectable })
+    cluster.kill(0)
   }
 }

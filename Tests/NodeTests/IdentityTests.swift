@@ -4,6 +4,7 @@ import Raft
 import Registry
 import Storage
 import Testing
+import Wire
 
 @testable import Node
 
@@ -123,6 +124,92 @@ struct IdentityTests {
           && cluster[index].raft.lastApplied == leader.raft.lastApplied
       })
     #expect(cluster[index].registry.runningHash == leader.registry.runningHash)
+    cluster.stopAll()
+  }
+
+  /// Without room for its identity a node goes on, and writes it down when there is some.
+  @Test func aFullDiskOnlyDelaysTheClustersID() throws {
+    let cluster = try Cluster(3)
+    let disk = FaultyFileSystem(seed: 5)
+    try cluster.start(0, cluster.configuration(0), files: disk)
+    try cluster.start(1)
+    try cluster.start(2)
+    #expect(cluster.run { cluster.running.allSatisfy { $0.phase == .running } })
+    disk.setCapacity(disk.usedBytes)
+    _ = cluster.awaitLeader()
+    #expect(cluster.run { cluster[1].identity?.clusterInstance != nil })
+    #expect(!cluster.run(seconds: 0.5) { cluster[0].isStopped })
+    disk.setCapacity(.max)
+    awaitClusterID(cluster)
+    let own = try #require(try NodeIdentity.read(disk, directory: "data"))
+    #expect(own.clusterInstance == cluster[1].identity?.clusterInstance)
+    cluster.kill(0)
+    // A start is not counted there, and succeeds.
+    disk.setCapacity(disk.usedBytes)
+    try cluster.start(0, cluster.configuration(0), files: disk)
+    #expect(cluster[0].identity?.incarnation == own.incarnation)
+    #expect(cluster.run { cluster[0].hasLeader })
+    disk.setCapacity(.max)
+    cluster.stopAll()
+  }
+
+  @Test func aRebuildWaitsForRoomToBeWrittenDown() throws {
+    let cluster = try Cluster(3)
+    let disk = FaultyFileSystem(seed: 6)
+    try cluster.start(0, cluster.configuration(0), files: disk)
+    try cluster.start(1)
+    try cluster.start(2)
+    _ = cluster.awaitLeader()
+    awaitClusterID(cluster)
+    var ends = 0
+    var isFatal = false
+    cluster[0].onRebuild = { _ in ends += 1 }
+    cluster[0].onFatal = { _ in isFatal = true }
+    disk.setCapacity(disk.usedBytes)
+    cluster[0].rebuild("a test")
+    #expect(!cluster.run(seconds: 0.5) { ends > 0 || isFatal })
+    #expect(cluster.put(cluster[0], "a", "1") == .failure(.stopping))
+    disk.setCapacity(.max)
+    #expect(cluster.run { ends == 1 })
+    #expect(try NodeIdentity.read(disk, directory: "data")?.mustRebuild == true)
+    cluster.kill(0)
+    cluster.stopAll()
+  }
+
+  /// As written before clusters had an id of their own.
+  @Test func anIdentityOfVersionOneStillStarts() throws {
+    let cluster = try Cluster(3)
+    try cluster.startAll()
+    _ = cluster.awaitLeader()
+    #expect(cluster.put(cluster[0], "a", "1") == .success(.flag(true)))
+    awaitClusterID(cluster)
+    let ids = cluster.running.map(\.id)
+    let founding = try #require(cluster[0].identity?.founding)
+    for index in 0..<3 {
+      cluster.kill(index)
+      var writer = Writer()
+      writer.u64(0x4E44_4954_534F_4F52)
+      writer.u32(1)
+      writer.u32(0)
+      writer.text(cluster.configuration(index).cluster)
+      writer.text(cluster.configuration(index).nodeName)
+      writer.u64(ids[index].value)
+      writer.flag(true)
+      writer.flag(true)
+      writer.raw(founding)
+      writer.patchU32(at: 12, Checksum.crc32c(writer.bytes, in: 16..<writer.bytes.count))
+      let files = cluster.places[index].files
+      try files.remove("data/identity")
+      let file = try files.open("data/identity", .create)
+      try file.write(writer.bytes, at: 0)
+      file.close()
+    }
+    try cluster.startAll()
+    _ = cluster.awaitLeader()
+    #expect(cluster.running.map(\.id) == ids)
+    #expect(cluster.get(cluster[2], "a") == "1")
+    #expect(cluster[0].identity?.founding == founding)
+    awaitClusterID(cluster)
     cluster.stopAll()
   }
 }
