@@ -1,3 +1,4 @@
+import HTTP
 import Registry
 
 /// The selectors of each kind of object and their values: the names of the JSON they filter.
@@ -14,6 +15,14 @@ enum FilterFields {
   private static let address = [FilterField("Address", .text), FilterField("Port", .number)]
   private static let weights = [FilterField("Passing", .number), FilterField("Warning", .number)]
 
+  /// Of the mesh, which is stored and shown and nothing else.
+  private static let proxy = [
+    FilterField("DestinationServiceName", .text), FilterField("DestinationServiceID", .text),
+    FilterField("LocalServiceAddress", .text), FilterField("LocalServicePort", .number),
+    FilterField("Mode", .text), FilterField("MeshGateway", .object([FilterField("Mode", .text)])),
+  ]
+  private static let connect = [FilterField("Native", .flag)]
+
   /// catalog/node, catalog/node-services, agent/services.
   static let nodeService: [FilterField] =
     [
@@ -22,6 +31,7 @@ enum FilterFields {
       FilterField("TaggedAddresses", .named(address)), FilterField("Meta", .map),
       FilterField("Port", .number), FilterField("SocketPath", .text),
       FilterField("Weights", .object(weights)), FilterField("EnableTagOverride", .flag),
+      FilterField("Proxy", .object(proxy)), FilterField("Connect", .object(connect)),
     ] + indexes
 
   static let catalogService: [FilterField] =
@@ -35,6 +45,7 @@ enum FilterFields {
       FilterField("ServiceWeights", .object(weights)), FilterField("ServiceMeta", .map),
       FilterField("ServicePort", .number), FilterField("ServiceSocketPath", .text),
       FilterField("ServiceEnableTagOverride", .flag),
+      FilterField("ServiceProxy", .object(proxy)), FilterField("ServiceConnect", .object(connect)),
     ] + indexes
 
   static let check: [FilterField] =
@@ -78,6 +89,26 @@ private func value(
   return rest.last == "Port" ? .number(found.value.port) : .text(found.value.address)
 }
 
+/// What `Proxy` or `Connect` has at a selector; the zero of its type when it was not given.
+private func value(_ json: [UInt8], _ rest: ArraySlice<String>) -> FilterValue {
+  var found = json.isEmpty ? nil : try? JSONScanner.parse(json[...])
+  for name in rest {
+    guard case .object(let members)? = found else { break }
+    found = members.last { foldedName($0.name) == foldedName(name) }?.value
+  }
+  switch found {
+  case .string(let text): return .text(text)
+  case .number(let text): return .number(Int(text) ?? 0)
+  case .bool(let flag): return .flag(flag)
+  default:
+    switch rest.last {
+    case "LocalServicePort": return .number(0)
+    case "Native": return .flag(false)
+    default: return .text("")
+    }
+  }
+}
+
 /// Indexes are numbers of 64 bits without a sign; no real one is beyond `Int`.
 private func value(_ index: UInt64) -> FilterValue { .number(Int(clamping: index)) }
 
@@ -116,6 +147,8 @@ struct NodeServiceView: Filterable {
     case "Weights":
       .number(rest.first == "Warning" ? service.weightWarning : service.weightPassing)
     case "EnableTagOverride": .flag(service.enableTagOverride)
+    case "Proxy": value(service.proxyJSON, rest)
+    case "Connect": value(service.connectJSON, rest)
     case "CreateIndex": value(service.createIndex)
     case "ModifyIndex": value(service.modifyIndex)
     default: .missing

@@ -195,11 +195,14 @@ extension ConsulAPI {
     writer.key(api.site.datacenter)
     writer.beginObject()
     writer.field("Nodes", registry.nodes().count)
-    writer.field("Services", registry.services().count)
-    writer.field("ServiceInstances", registry.serviceInstanceCount)
+    // Without the servers themselves, which every cluster has.
+    let own = registry.instances(ofService: "consul").count
+    let instances = registry.serviceInstanceCount - own
+    writer.field("Services", registry.services().count - (own > 0 ? 1 : 0))
+    writer.field("ServiceInstances", instances)
     writer.key("ConnectServiceInstances")
     writer.map(StringMap())
-    writer.field("BillableServiceInstances", registry.serviceInstanceCount)
+    writer.field("BillableServiceInstances", instances)
     writer.endObject()
     writer.endObject()
     writer.field("Index", registry.lastIndex)

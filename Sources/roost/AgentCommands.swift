@@ -80,8 +80,8 @@ extension Command {
   }
 
   static let leave = Command.client(
-    name: "leave", summary: "stop a node gracefully", usage: "",
-    details: "The node stays a member; operator raft remove-peer removes it for good."
+    name: "leave", summary: "take a node out of the cluster and stop it", usage: "",
+    details: "To stop it for a while only, send its process SIGTERM: it stays a member then."
   ) { command in
     try command.arguments.expect()
     try command.roost.leave()
