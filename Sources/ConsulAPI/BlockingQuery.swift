@@ -97,6 +97,7 @@ private final class Parked<B: Backend> {
     watch = nil
     // The client left in this very turn.
     guard timer != nil else { return }
+    api.backend.metrics.increment(api.wakes)
     do {
       let answer = try evaluate(read, api.backend.registry, api.site)
       if api.shallWait(read, answer) && answer.index >= index {

@@ -30,6 +30,8 @@ package final class ConsulAPI<B: Backend> {
   let startedAt: UInt64
   /// Parked blocking queries, for the bound and for metrics.
   package internal(set) var parkedCount = 0
+  /// Parked queries that a change had evaluated again.
+  let wakes: Metrics.CounterID
   /// Archives that are being sent.
   var archivesUnderWay = 0
   var isRestoring = false
@@ -56,6 +58,7 @@ package final class ConsulAPI<B: Backend> {
     changeLog = ChangeLog(
       startingAt: node.registry.stateIndex, bytesMax: limits.changeLogBytesMax,
       entriesMax: limits.changeLogEntriesMax)
+    wakes = node.metrics.counter("roost.blocking_queries.wakes")
     self.limits = limits
     startedAt = node.wallClock
     self.random = random
