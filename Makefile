@@ -1,5 +1,6 @@
 # `make` lists what there is. Logic lives in Swift; a target is one readable command.
 SEED ?=
+SECONDS ?= 60
 RUNS ?=
 SEEDS ?=
 SCENARIO ?=
@@ -8,7 +9,7 @@ CONFIGS ?= cluster-configs/local
 ROOST = .build/release/roost
 SOURCES = Package.swift Sources Tests
 
-.PHONY: help build release run test sim clients lint format bench bench-compare bench-failover bench-footprint docs check clean
+.PHONY: help build release run test sim fuzz clients lint format bench bench-compare bench-failover bench-footprint docs check clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -31,6 +32,9 @@ test: release ## everything that must hold, and a short simulation
 
 sim: release ## SEED=n, RUNS=n fresh ones, SEEDS=regressions, SCENARIO=name|all|list, MUTANTS=1
 	$(ROOST) simulate $(if $(SEED),SEED=$(SEED)) $(if $(RUNS),RUNS=$(RUNS)) $(if $(SEEDS),SEEDS=$(SEEDS)) $(if $(SCENARIO),SCENARIO=$(SCENARIO)) $(if $(MUTANTS),MUTANTS=$(MUTANTS))
+
+fuzz: ## hostile input for everything that reads bytes: SECONDS=n for each parser, SEED=n
+	ROOST_FUZZ_SECONDS=$(SECONDS) ROOST_FUZZ_SEED=$(SEED) swift test -c release --filter '^FuzzTests\.'
 
 clients: release ## run programs written for Consul against a cluster; says what is not installed
 	python3 Tests/Clients/clients.py $(ROOST)

@@ -85,6 +85,8 @@ let package = Package(
     tests("CommandLineTests", ["roost", "RoostClient"]),
     tests("SimulationTests", ["Simulation", "Raft", "Storage", "Registry", "Wire", "Basics"]),
     tests("ClusterTests", ["Basics", "RoostClient", "Harness"]),
+    tests(
+      "FuzzTests", ["Basics", "ConsulAPI", "DNS", "EventLoop", "HTTP", "Node", "Registry", "Wire"]),
     tests("TidyTests", ["Basics"]),
   ],
   swiftLanguageModes: [.v6],
