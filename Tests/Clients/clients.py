@@ -22,14 +22,17 @@ import urllib.request
 from harness import Cluster, Program, free_ports, wait_for
 
 
+# Where install.py put Python packages.
+PACKAGES = os.environ.get("ROOST_PYTHON_PACKAGES", "")
+
+
 class Skip(Exception):
     pass
 
 
 def need_program(*names):
-    packages = os.environ.get("ROOST_PYTHON_PACKAGES", "")
     for name in names:
-        path = shutil.which(name) or shutil.which(os.path.join(packages, "bin", name))
+        path = shutil.which(os.path.join(PACKAGES, f"{name}-bin/bin/{name}")) or shutil.which(name)
         if path:
             return path
     raise Skip(f"{' or '.join(names)} is not installed")
@@ -84,7 +87,7 @@ def test_python3_consul(cluster):
 
 def test_py_consul(cluster):
     """The same with the client that is maintained today, from PyPI."""
-    folder = os.environ.get("ROOST_PYTHON_PACKAGES")
+    folder = PACKAGES and os.path.join(PACKAGES, "py-consul")
     if not has_consul(sys.executable, folder, "py-consul"):
         raise Skip("py-consul is not installed")
     run_python_client(cluster, sys.executable, folder)

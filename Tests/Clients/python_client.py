@@ -14,7 +14,7 @@ import urllib.request
 import consul
 
 # Before 0.8 the agent's writes were sent with GET, which Consul refuses since its version 1.0.
-WRITES_WITH_GET = "http.get" in inspect.getsource(consul.Consul.Agent.Check.ttl_pass)
+WRITES_WITH_GET = "http.get" in inspect.getsource(consul.Consul().agent.check.ttl_pass)
 
 
 def agent(client, path, ask):
