@@ -1,4 +1,5 @@
 import HTTP
+import Node
 import Registry
 
 /// `GET /v1/session/…` (consul-api.md 10).
@@ -48,7 +49,7 @@ extension ConsulAPI {
         throw Refusal(error)
       }
     }
-    try finish(&session, behavior)
+    try finish(&session, behavior, ttlMin: api.backend.configuration.sessionTTLMillisecondsMin)
     var writer = call.writer(reserving: 64)
     writer.beginObject()
     writer.field("ID", session.id.description)
@@ -98,7 +99,7 @@ extension ConsulAPI {
   }
 
   private static func finish(
-    _ session: inout SessionRecord, _ behavior: String
+    _ session: inout SessionRecord, _ behavior: String, ttlMin: UInt64
   ) throws(Refusal) {
     if session.node.isEmpty { throw .failed("Must provide Node") }
     switch behavior {
@@ -113,9 +114,11 @@ extension ConsulAPI {
     } catch {
       throw .failed("Session TTL '\(session.ttl)' invalid: \(error.message)")
     }
-    let second: Int64 = 1_000_000_000
-    guard ttl == 0 || (10 * second...86400 * second).contains(ttl) else {
-      throw .failed("Invalid Session TTL '\(ttl)', must be between [10s=24h0m0s]")
+    let least = Int64(clamping: ttlMin) &* 1_000_000
+    let most: Int64 = 86_400_000_000_000
+    guard ttl == 0 || ttl >= least && ttl <= most else {
+      let range = "[\(GoDuration.format(least))=\(GoDuration.format(most))]"
+      throw .failed("Invalid Session TTL '\(ttl)', must be between \(range)")
     }
     session.ttlNanoseconds = ttl
   }

@@ -46,6 +46,7 @@ extension NodeConfiguration {
     integer("request_timeout_ms", 100...60_000) { $0.requestTimeoutMilliseconds = $1 },
     integer("limits.kv_max_value_size", 1...(32 << 20)) { $0.kvMaxValueBytes = $1 },
     integer("limits.txn_max_ops", 1...65_536) { $0.transactionOperationsMax = $1 },
+    duration("session_ttl_min") { $0.sessionTTLMillisecondsMin = min(max($1, 1), 86_400_000) },
     flag("enable_script_checks") { $0.enableScriptChecks = $1 },
     flag("enable_local_script_checks") { $0.enableLocalScriptChecks = $1 },
     objects("services") { $0.services = $1 },

@@ -17,7 +17,7 @@ extension NodeConfiguration {
     duration("dns_config.recursor_timeout") { $0.dns.recursorTimeoutMilliseconds = max(1, $1) },
   ]
 
-  private static func duration(
+  static func duration(
     _ path: String, _ set: @escaping @Sendable (inout NodeConfiguration, UInt64) -> Void
   ) -> ConfigurationField {
     ConfigurationField(path: path) { value, configuration in

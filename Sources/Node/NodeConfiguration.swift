@@ -100,6 +100,8 @@ package struct NodeConfiguration: Equatable, Sendable {
   package var requestTimeoutMilliseconds = 4500
   package var kvMaxValueBytes = 524_288
   package var transactionOperationsMax = 1024
+  /// The shortest TTL that a session may have.
+  package var sessionTTLMillisecondsMin: UInt64 = 10_000
   /// Script checks may be registered over HTTP: whoever can reach the API can run commands here.
   package var enableScriptChecks = false
   /// Script checks may be defined in this node's configuration, and only there.

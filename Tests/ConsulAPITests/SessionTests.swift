@@ -1,3 +1,4 @@
+import Node
 import Registry
 import Testing
 
@@ -81,5 +82,15 @@ struct SessionTests {
     #expect(harness.put("/v1/session/destroy/\(unknown)").line == "200 true")
     #expect(
       harness.put("/v1/session/renew/\(unknown)").line == "404 Session id '\(unknown)' not found")
+  }
+
+  @Test func theConfigurationMayLowerTheShortestTTL() {
+    let body = #"{"TTL":"2s"}"#
+    let refused = "500 Invalid Session TTL '2000000000', must be between [10s=24h0m0s]"
+    #expect(harness.put("/v1/session/create", body).line == refused)
+    harness.backend.configuration.sessionTTLMillisecondsMin = 2000
+    #expect(harness.put("/v1/session/create", body).status == 200)
+    let line = harness.put("/v1/session/create", #"{"TTL":"1999ms"}"#).line
+    #expect(line == "500 Invalid Session TTL '1999000000', must be between [2s=24h0m0s]")
   }
 }
