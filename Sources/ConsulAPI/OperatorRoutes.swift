@@ -205,7 +205,7 @@ extension ConsulAPI {
     writer.field("BillableServiceInstances", instances)
     writer.endObject()
     writer.endObject()
-    writer.field("Index", registry.lastIndex)
+    writer.field("Index", registry.stateIndex)
     writer.endObject()
     return .json(writer)
   }

@@ -55,7 +55,7 @@ private final class ArchiveSender<B: Backend> {
   func start() {
     let status = api.backend.status
     let origin = ArchiveOrigin(
-      index: registry.lastIndex, term: status.term,
+      index: registry.stateIndex, term: status.term,
       milliseconds: api.backend.wallClock / 1_000_000,
       servers: status.members.map { (id: B.uuid(of: $0.id), address: $0.peerAddress) })
     let registry = registry

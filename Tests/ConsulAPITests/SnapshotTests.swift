@@ -53,7 +53,7 @@ struct SnapshotTests {
   @Test func aSummaryTellsWhatIsInIt() throws {
     let bytes = try save()
     let summary = try ArchiveSummary(verifying: bytes)
-    #expect(summary.index == harness.backend.registry.lastIndex && summary.term == 2)
+    #expect(summary.index == harness.backend.registry.stateIndex && summary.term == 2)
     #expect(summary.version == 1 && summary.id.hasPrefix("2-\(summary.index)-"))
     #expect(summary.size > 100_000)
     let counts = summary.contents.map { "\($0.type) \($0.count)" }
