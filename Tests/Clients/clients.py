@@ -6,6 +6,7 @@ usage: clients.py ROOST_BINARY [NAME...]
 Each test needs a program or a Python package; one that is not there is skipped, and said so
 loudly. The last line counts: `N passed, N failed, N skipped`.
 """
+import http.client
 import http.server
 import json
 import os
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 
 from harness import Cluster, Program, free_ports, wait_for
@@ -38,6 +40,13 @@ def need_program(*names):
     raise Skip(f"{' or '.join(names)} is not installed")
 
 
+class Server(http.server.ThreadingHTTPServer):
+    """Clients may be killed in the middle of an answer."""
+
+    def handle_error(self, *_):
+        pass
+
+
 def backend(text):
     """A web server of this process that answers with `text`; returns its port."""
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -49,7 +58,7 @@ def backend(text):
         def log_message(self, *_):
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = Server(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server.server_address[1]
 
@@ -116,14 +125,12 @@ class Resource:
             def log_message(self, *_):
                 pass
 
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server = Server(("127.0.0.1", 0), Handler)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         self.port = server.server_address[1]
 
     def write(self, name, token):
         with self.lock:
-            if token == "done":
-                return b"ok"
             token = int(token)
             if token < self.highest:
                 self.refused.append((name, token))
@@ -138,55 +145,153 @@ class Resource:
             return list(dict.fromkeys((name, token) for _, name, token in self.writes))
 
 
-def test_locks(cluster):
-    """Two processes and one lock: never both, though the holder is killed and paused."""
-    resource = Resource()
-    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lock_process.py")
+    def others_than(self, name, begin):
+        """Whether somebody else has written since the write number `begin`."""
+        with self.lock:
+            return any(other != name for _, other, _ in self.writes[begin:])
 
-    def start(name, node):
-        return Program(
-            [sys.executable, script, str(node["http"]), name, "10", str(resource.port)],
-            f"{cluster.folder}/{name}.log")
+    def check(self):
+        """One token has one holder, and tokens only grow: nobody wrote again once another had."""
+        holders = self.holders()
+        tokens = [token for _, token in holders]
+        assert tokens == sorted(set(tokens)), holders
+        return f"{len(tokens)} holders, {len(self.writes)} writes, {len(self.refused)} turned away"
 
-    def holder():
-        with resource.lock:
-            at, name, token = resource.writes[-1]
+
+class Rivals:
+    """Two processes that want one lock, each with its own nodes to ask."""
+
+    def __init__(self, cluster, ports):
+        self.resource = Resource()
+        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lock_process.py")
+        self.programs = {
+            name: Program(
+                [sys.executable, script, ",".join(str(port) for port in ports[name]), name, "10",
+                 str(self.resource.port)], f"{cluster.folder}/{name}.log")
+            for name in ("a", "b")}
+
+    def __enter__(self):
+        wait_for("both to have held the lock", lambda: len(
+            {name for name, _ in self.resource.holders()}) == 2)
+        return self
+
+    def __exit__(self, *_):
+        for program in self.programs.values():
+            program.process.kill()
+            program.process.wait()
+
+    def holder(self):
+        with self.resource.lock:
+            at, name, _ = self.resource.writes[-1]
         return name if time.time() - at < 0.3 else None
 
-    leader = cluster.leader()
-    one, other = [n for n in cluster.nodes if n is not leader]
-    programs = {"a": start("a", one), "b": start("b", other)}
-    try:
-        wait_for("both to have held the lock", lambda: len(
-            {name for name, _ in resource.holders()}) == 2)
-        cluster.kill(leader)
-        count = len(resource.holders())
-        wait_for("the lock to change hands after a leader's death", lambda: len(
-            resource.holders()) > count + 1)
-        name = wait_for("a holder", holder)
+
+def test_locks(cluster):
+    """Two processes and one lock: never both, though the holder is frozen and killed."""
+    one, other = cluster.nodes[:2]
+    with Rivals(cluster, {"a": [one["http"]], "b": [other["http"]]}) as rivals:
+        resource = rivals.resource
+        name = wait_for("a holder", rivals.holder)
         begin = len(resource.writes)
-        programs[name].process.send_signal(signal.SIGSTOP)
-        wait_for("the other, though the holder is frozen", lambda: any(
-            other != name for _, other, _ in resource.writes[begin:]), 20)
-        programs[name].process.send_signal(signal.SIGCONT)
-        name = wait_for("a holder", holder)
+        rivals.programs[name].process.send_signal(signal.SIGSTOP)
+        wait_for("the other, though the holder is frozen",
+                 lambda: resource.others_than(name, begin), 20)
+        rivals.programs[name].process.send_signal(signal.SIGCONT)
+        wait_for("the one that was frozen to be turned away", lambda: resource.refused)
+        name = wait_for("a holder", rivals.holder)
         begin = len(resource.writes)
-        programs[name].process.kill()
-        programs[name].process.wait()
+        rivals.programs[name].process.kill()
         killed = time.time()
-        wait_for("the other, though the holder is dead", lambda: any(
-            other != name for _, other, _ in resource.writes[begin + 1:]), 20)
+        wait_for("the other, though the holder is dead",
+                 lambda: resource.others_than(name, begin + 1), 20)
         took = time.time() - killed
         # A session is never ended before its TTL; the last renewal may be a third of it old.
         assert 6 < took < 14, f"{took:.1f} s"
-    finally:
-        for program in programs.values():
-            program.process.kill()
-    # One token, one holder; and nobody wrote again once another had.
-    tokens = [token for _, token in resource.holders()]
-    assert tokens == sorted(set(tokens)), resource.holders()
-    print(f"         locks: {len(tokens)} holders, {len(resource.writes)} writes, "
-          f"{len(resource.refused)} turned away", flush=True)
+    return resource.check()
+
+
+class LoneSession:
+    """A session with a TTL of 10 s that nobody renews."""
+
+    def __init__(self, cluster, node):
+        self.cluster = cluster
+        body = json.dumps({"TTL": "10s", "LockDelay": "0s"}).encode()
+        self.before = time.time()
+        self.id = cluster.call(node, "PUT", "/v1/session/create", body)["ID"]
+        self.lived = None
+        self.thread = threading.Thread(target=self.watch, daemon=True)
+        self.thread.start()
+
+    def watch(self):
+        while time.time() - self.before < 40:
+            for node in self.cluster.nodes:
+                try:
+                    if not self.cluster.call(node, "GET", f"/v1/session/info/{self.id}"):
+                        self.lived = time.time() - self.before
+                        return
+                    break
+                except (OSError, http.client.HTTPException):
+                    continue
+            time.sleep(0.05)
+
+
+class KeptSession:
+    """A session with a TTL of 10 s that is renewed all the time, through whichever node answers."""
+
+    def __init__(self, cluster):
+        self.cluster = cluster
+        self.fault = None
+        self.id = cluster.call(
+            cluster.nodes[0], "PUT", "/v1/session/create", b'{"TTL": "10s"}')["ID"]
+        self.is_done = threading.Event()
+        threading.Thread(target=self.keep, daemon=True).start()
+
+    def keep(self):
+        last = time.time()
+        while not self.is_done.wait(1):
+            for node in self.cluster.nodes:
+                try:
+                    self.cluster.call(node, "PUT", f"/v1/session/renew/{self.id}")
+                    last = time.time()
+                    break
+                except urllib.error.HTTPError as error:
+                    if error.code == 404:
+                        self.fault = f"lost {time.time() - last:.1f} s after its last renewal"
+                        return
+                except OSError:
+                    continue
+
+
+def test_failovers(cluster):
+    """Leaders killed one after the other (ROOST_FAILOVERS of them): the lock never has two
+    holders, a session that is renewed is never lost, and one that is not ends between its TTL and
+    twice its TTL."""
+    ports = [node["http"] for node in cluster.nodes]
+    kept = KeptSession(cluster)
+    lone = []
+    with Rivals(cluster, {"a": ports, "b": ports[1:] + ports[:1]}) as rivals:
+        for number in range(int(os.environ.get("ROOST_FAILOVERS", "2"))):
+            leader = cluster.leader()
+            others = [node for node in cluster.nodes if node is not leader]
+            lone.append(LoneSession(cluster, others[number % 2]))
+            time.sleep(number % 5)
+            count = len(rivals.resource.holders())
+            cluster.kill(leader)
+            wait_for("a new leader", cluster.leader)
+            wait_for("the lock to change hands", lambda: len(rivals.resource.holders()) > count)
+            cluster.start(leader)
+            wait_for("the node to be back", lambda: cluster.call(
+                leader, "GET", "/v1/roost/status")["Leader"])
+            # Another failover meanwhile would let it live on, as in Consul.
+            lone[-1].thread.join()
+    kept.is_done.set()
+    assert kept.fault is None, f"the session that is renewed was {kept.fault}"
+    assert cluster.call(cluster.nodes[0], "GET", f"/v1/session/info/{kept.id}")
+    for session in lone:
+        assert session.lived and 10 <= session.lived <= 21.5, f"it lived {session.lived} s"
+    lives = [session.lived for session in lone]
+    return (f"{len(lone)} leaders killed, {rivals.resource.check()}; sessions of 10 s that nobody "
+            f"renewed lived {min(lives):.1f} to {max(lives):.1f} s")
 
 
 def test_victoria_metrics(cluster):
@@ -357,8 +462,8 @@ def test_patroni(cluster):
 
 
 TESTS = [
-    test_python3_consul, test_py_consul, test_locks, test_victoria_metrics, test_traefik,
-    test_haproxy, test_patroni]
+    test_python3_consul, test_py_consul, test_locks, test_failovers, test_victoria_metrics,
+    test_traefik, test_haproxy, test_patroni]
 
 
 def main():
@@ -373,8 +478,8 @@ def main():
         cluster = Cluster(binary)
         begin = time.time()
         try:
-            test(cluster)
-            result, note = "passed", f"{time.time() - begin:.1f} s"
+            facts = test(cluster)
+            result, note = "passed", f"{time.time() - begin:.1f} s" + (f", {facts}" if facts else "")
         except Skip as reason:
             result, note = "skipped", f"SKIPPED, NOT TESTED: {reason}"
         except Exception as error:

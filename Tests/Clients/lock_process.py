@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A process that works under a lock the way Consul's clients do it; for clients.py.
 
-usage: lock_process.py PORT NAME TTL RESOURCE_PORT
+usage: lock_process.py PORT[,PORT…] NAME TTL RESOURCE_PORT
 
 Makes a session, takes the key `lock`, and while it holds it sends its fencing token (the key's
 LockIndex) to the resource every few milliseconds. It stops when the resource turns it away or its
@@ -14,14 +14,26 @@ import time
 import urllib.error
 import urllib.request
 
-PORT, NAME, TTL, RESOURCE = sys.argv[1:5]
+PORTS, NAME, TTL, RESOURCE = sys.argv[1:5]
+PORTS = PORTS.split(",")
 
 
-def call(method, path, body=b"", port=PORT, timeout=20):
+def ask(port, method, path, body):
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}{path}", data=body or None, method=method)
-    with urllib.request.urlopen(request, timeout=timeout) as answer:
+    with urllib.request.urlopen(request, timeout=20) as answer:
         return answer.read(), answer.headers
+
+
+def call(method, path, body=b""):
+    """Asks the first node; one that does not answer goes to the end of the list."""
+    try:
+        return ask(PORTS[0], method, path, body)
+    except urllib.error.HTTPError:
+        raise
+    except OSError:
+        PORTS.append(PORTS.pop(0))
+        raise
 
 
 def read_lock(index=0):
@@ -51,14 +63,14 @@ def work(session, lost):
     if entry is None or entry.get("Session") != session:
         return
     token = entry["LockIndex"]
-    # A while, so that the lock changes hands also when nothing goes wrong.
-    end = time.time() + 3
-    while not lost.is_set() and time.time() < end:
-        answer, _ = call("PUT", f"/{NAME}/{token}", port=RESOURCE)
+    # Only so often, so that the lock changes hands also when nothing goes wrong.
+    for _ in range(400):
+        if lost.is_set():
+            return
+        answer, _ = ask(RESOURCE, "PUT", f"/{NAME}/{token}", b"")
         if answer != b"ok":
             return
         time.sleep(0.005)
-    call("PUT", f"/{NAME}/done", port=RESOURCE)
     call("PUT", f"/v1/kv/lock?release={session}", NAME.encode())
 
 
