@@ -147,15 +147,7 @@ extension Registry {
     let old = servicesTable[key]
     var new = record
     new.node = nodesTable[node]?.name ?? record.node
-    if let old {
-      if old.origin == .agent { new.origin = .agent }
-      new.createIndex = old.createIndex
-      new.modifyIndex = old.modifyIndex
-      if new == old { return }
-    } else {
-      new.createIndex = createIndex ?? context.index
-    }
-    new.modifyIndex = context.index
+    guard new.succeed(old, createIndex: createIndex, at: context.index) else { return }
     if let old { unindexService(old, key) }
     insertService(new)
     if let old, foldedName(old.name) != foldedName(new.name) {

@@ -30,15 +30,7 @@ extension Registry {
       new.serviceTags = service.tags
     }
     let old = checksTable[key]
-    if let old {
-      if old.origin == .agent { new.origin = .agent }
-      new.createIndex = old.createIndex
-      new.modifyIndex = old.modifyIndex
-      if new == old { return }
-    } else {
-      new.createIndex = createIndex ?? context.index
-    }
-    new.modifyIndex = context.index
+    guard new.succeed(old, createIndex: createIndex, at: context.index) else { return }
     if let old { unindexCheck(old, key) }
     insertCheck(new)
     if let old, foldedName(old.serviceID) != foldedName(new.serviceID) {

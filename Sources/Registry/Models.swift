@@ -213,3 +213,30 @@ package struct SessionRecord: Equatable, Sendable {
     self.node = node
   }
 }
+
+/// A record that the catalog and the agents write: services and checks.
+protocol OwnedRecord: Equatable {
+  var origin: Origin { get set }
+  var createIndex: UInt64 { get set }
+  var modifyIndex: UInt64 { get set }
+}
+
+extension ServiceRecord: OwnedRecord {}
+extension CheckRecord: OwnedRecord {}
+
+extension OwnedRecord {
+  /// Takes the place of `old`: keeps its creation, and stays an agent's if it was one. False when
+  /// nothing changes with it.
+  mutating func succeed(_ old: Self?, createIndex given: UInt64?, at index: UInt64) -> Bool {
+    if let old {
+      if old.origin == .agent { origin = .agent }
+      createIndex = old.createIndex
+      modifyIndex = old.modifyIndex
+      if self == old { return false }
+    } else {
+      createIndex = given ?? index
+    }
+    modifyIndex = index
+    return true
+  }
+}
