@@ -34,6 +34,10 @@ struct Progress: Equatable, Sendable {
   var confirmedRound: UInt64 = 0
   /// The commit index the peer can know of, if nothing was lost.
   var toldCommit: LogIndex = .zero
+  /// A message of its own may tell the commit index: once a tick, and always for a read. Under load
+  /// the next append carries it, and a message with its answer per commit costs as much as the
+  /// append.
+  var mayTellCommit = true
   var reportedCaughtUp = false
   /// Left to tell a member that was removed about it; nil for members.
   var departingTicks: Int?
@@ -140,6 +144,7 @@ struct Progress: Equatable, Sendable {
   }
 
   mutating func tick() {
+    mayTellCommit = true
     ticksSinceContact = min(ticksSinceContact + 1, Self.ticksMax)
     if !inflights.isEmpty { ticksWithoutProgress += 1 }
     switch state {

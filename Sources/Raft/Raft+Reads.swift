@@ -56,10 +56,16 @@ extension RaftCore {
     startReadRound(into: &effects)
   }
 
-  func answer(_ request: ReadQueue.Request, index: LogIndex?, into effects: inout Effects) {
+  mutating func answer(
+    _ request: ReadQueue.Request, index: LogIndex?, into effects: inout Effects
+  ) {
     guard request.origin != id else {
       effects.reads.append(ReadResult(id: request.id, index: index))
       return
+    }
+    // It serves the read when it knows that the index is committed.
+    if index != nil, let position = peers.firstIndex(where: { $0.id == request.origin }) {
+      peers[position].mayTellCommit = true
     }
     let reply = ReadIndexReply(term: term, id: request.id, index: index)
     effects.send.append(Envelope(to: request.origin, message: .readIndexReply(reply)))

@@ -137,12 +137,13 @@ extension RaftCore {
 
   /// Followers wait for the commit index to apply and to serve reads: when no append carries it,
   /// it is told at once, by a heartbeat or (before the peer's disk has the entries) by an append
-  /// without entries.
+  /// without entries. After that only with the next tick, or when the peer waits for it to read.
   private mutating func tellCommit(to position: Int, into effects: inout Effects) {
-    guard peers[position].isReplicating else { return }
+    guard peers[position].isReplicating, peers[position].mayTellCommit else { return }
     let last = peers[position].nextIndex.previous
     let told = min(commitIndex, last)
     guard told > peers[position].toldCommit else { return }
+    peers[position].mayTellCommit = false
     guard told > peers[position].matchIndex else {
       return sendHeartbeat(to: position, into: &effects)
     }

@@ -32,12 +32,30 @@ import Testing
   @Test func `5.3 a proposal is committed and applied everywhere`() {
     let cluster = TestCluster(voters: 3)
     cluster.elect(1)
+    cluster.tick(1)
+    cluster.settle()
     cluster.propose(1, [7])
     #expect(cluster.nodes[0].proposal == .accepted(first: LogIndex(2), term: cluster[1].term))
     cluster.settle()
     // Followers learn of the commit in the same exchange, not with the next heartbeat.
     for id in UInt64(1)...3 { #expect(cluster[id].lastApplied == LogIndex(2)) }
     #expect(cluster.committed.last?.payload == [7])
+  }
+
+  @Test func `commits of a burst are told with the next append or the next tick`() {
+    let cluster = TestCluster(voters: 3)
+    cluster.elect(1)
+    cluster.tick(1)
+    cluster.settle()
+    for command in [7, 8, 9] as [UInt8] {
+      cluster.propose(1, [command])
+      cluster.settle()
+    }
+    #expect(cluster[1].lastApplied == LogIndex(4))
+    for id in UInt64(2)...3 { #expect(cluster[id].lastApplied == LogIndex(3)) }
+    cluster.tick(1)
+    cluster.settle()
+    for id in UInt64(2)...3 { #expect(cluster[id].lastApplied == LogIndex(4)) }
   }
 
   @Test func `all commands of one step are one append per follower`() {
