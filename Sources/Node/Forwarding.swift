@@ -102,7 +102,7 @@ extension Node {
     writer.u64(origin)
     proposedSequences.removeAll(keepingCapacity: true)
     var forwarded = 0
-    proposals.hand(time: nil, now: loop.now) { sequence, payload in
+    let oldest = proposals.hand(time: nil, now: loop.now) { sequence, payload in
       if writer.bytes.count > Forwarding.frameBytes {
         guard sendProposals(&writer, origin: origin, to: leader) else { return false }
       }
@@ -111,6 +111,7 @@ extension Node {
       forwarded += 1
       return true
     }
+    noteQueued(since: oldest)
     metrics.increment(counters.forwardedOut, by: UInt64(forwarded))
     if !sendProposals(&writer, origin: origin, to: leader) {
       for sequence in proposedSequences { proposals.giveBack(sequence) }

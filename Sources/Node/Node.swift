@@ -72,6 +72,7 @@ package final class Node {
   var proposals: ProposalTable
   /// Scratch of one batch.
   var proposedSequences: [UInt64] = []
+  var proposedBatches = ProposedBatches()
   var forwarding = Forwarding()
   var reads = ReadBarriers()
   var requests = Requests()

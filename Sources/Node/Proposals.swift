@@ -107,15 +107,19 @@ struct ProposalTable {
 
   /// Hands over what is unsent, stamped with the leader's time when this node leads; `body` says
   /// false to stop (what it refused, and all after it, stays unsent).
+  ///
+  /// - Returns: since when the oldest of them waited; nil when there was none.
   mutating func hand(
     time: UInt64?, now: UInt64, _ body: (_ sequence: UInt64, _ payload: [UInt8]) -> Bool
-  ) {
+  ) -> UInt64? {
     var taken = 0
+    var oldest: UInt64?
     for sequence in unsent {
       guard let position = position(sequence), var slot = slots[position].take() else {
         taken += 1
         continue
       }
+      oldest = min(oldest ?? slot.started, slot.started)
       // The slot is taken out while it changes: its payload is stamped in place, not copied.
       if let time { CommandEnvelope.stamp(&slot.payload, time: time) }
       slot.isHanded = body(sequence, slot.payload)
@@ -129,6 +133,7 @@ struct ProposalTable {
     } else {
       unsent.removeFirst(taken)
     }
+    return oldest
   }
 
   /// The leader refused it for now: nothing of this hand-over is in any log.
@@ -271,17 +276,19 @@ extension Node {
     let forwardedCount = payloads.count
     let time = stampTime()
     proposedSequences.removeAll(keepingCapacity: true)
-    proposals.hand(time: time, now: loop.now) { sequence, payload in
+    let oldest = proposals.hand(time: time, now: loop.now) { sequence, payload in
       proposedSequences.append(sequence)
       payloads.append(payload)
       return true
     }
     guard !payloads.isEmpty else { return }
+    noteQueued(since: oldest)
     raft.step(.propose(payloads), into: &effects)
     guard let result = effects.proposal.take() else { return }
     switch result {
     case .accepted:
       forwarding.received.removeAll(keepingCapacity: true)
+      proposedBatches.add(through: raft.lastIndex, at: Self.microseconds())
       metrics.increment(counters.proposed, by: UInt64(payloads.count))
       metrics.increment(counters.forwardedIn, by: UInt64(forwardedCount))
     case .rejected(.overloaded):

@@ -94,25 +94,6 @@ struct Counters {
   }
 }
 
-/// Latencies of the stages of a write, in microseconds.
-struct Histograms {
-  /// From `propose` to the answer.
-  let commit: Metrics.HistogramID
-  /// From handing a batch to the log's thread to knowing that it is durable.
-  let append: Metrics.HistogramID
-  /// The sync alone.
-  let sync: Metrics.HistogramID
-  /// One pass of applying.
-  let applyBatch: Metrics.HistogramID
-
-  init(_ metrics: Metrics) {
-    commit = metrics.histogram("consul.raft.commitTime")
-    append = metrics.histogram("roost.log.append")
-    sync = metrics.histogram("roost.log.sync")
-    applyBatch = metrics.histogram("roost.apply.batch")
-  }
-}
-
 extension Node {
   func registerGauges() {
     func gauge(_ name: String, _ read: @escaping (Node) -> Double) {

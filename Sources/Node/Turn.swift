@@ -1,5 +1,4 @@
 import EventLoop
-import Glibc
 import Peer
 import Raft
 import Registry
@@ -58,6 +57,7 @@ extension Node {
     guard first <= committed else { return false }
     let last = LogIndex(min(committed.value, first.value + Self.applyMax - 1))
     let isLeader = raft.role == .leader
+    noteCommitted()
     let start = Self.microseconds()
     for entry in raft.entries(from: first, through: last) {
       guard entry.kind == .command else { continue }
@@ -84,13 +84,6 @@ extension Node {
     return true
   }
 
-  /// The loop's clock stands still within a turn.
-  private static func microseconds() -> UInt64 {
-    var time = timespec()
-    unsafe clock_gettime(CLOCK_MONOTONIC, &time)
-    return UInt64(time.tv_sec) * 1_000_000 + UInt64(time.tv_nsec) / 1000
-  }
-
   /// Leadership as the rest of the node sees it.
   private func notePlace() {
     noteEstablished()
@@ -102,6 +95,7 @@ extension Node {
 
   private func runReplies() {
     guard !replies.isEmpty else { return }
+    let start = Self.microseconds()
     var batch: [Reply] = []
     swap(&batch, &replies)
     for reply in batch {
@@ -111,6 +105,7 @@ extension Node {
       case .request(let completion, let answer): completion(answer)
       }
     }
+    metrics.record(histograms.reply, Self.microseconds() - start)
   }
 
   private func wakeWatchers() {

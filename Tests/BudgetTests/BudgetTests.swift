@@ -79,7 +79,7 @@ private final class Server: TCPConnectionDelegate {
     connection = TCPConnection(
       connectingTo: server.localAddress, loop: loop, options: TCPConnection.Options(),
       delegate: self)
-    guard loop.run(forAtMost: 10_000_000_000, until: { isConnected && node.isEstablishedLeader })
+    guard loop.run(forAtMost: 60_000_000_000, until: { isConnected && node.isEstablishedLeader })
     else { throw Failure("the node does not come up") }
   }
 
@@ -89,7 +89,7 @@ private final class Server: TCPConnectionDelegate {
     duties.stop()
     var isStopped = false
     node.stop { isStopped = true }
-    _ = loop.run(forAtMost: 10_000_000_000) { isStopped }
+    _ = loop.run(forAtMost: 60_000_000_000) { isStopped }
   }
 
   /// Again and again until it is answered with 200: a node that has just come up is no host for
@@ -109,7 +109,7 @@ private final class Server: TCPConnectionDelegate {
     guard let connection else { throw Failure("no connection") }
     connection.output.append(bytes)
     connection.flushAtTurnEnd()
-    guard loop.run(forAtMost: 10_000_000_000, until: { !connection.input.isEmpty }) else {
+    guard loop.run(forAtMost: 60_000_000_000, until: { !connection.input.isEmpty }) else {
       throw Failure("no answer")
     }
     let range = connection.input.readableRange

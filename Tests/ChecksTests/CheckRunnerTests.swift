@@ -51,7 +51,7 @@ private final class Fixture {
 
   var base: String { "http://\(server.localAddress)" }
 
-  func wait(_ condition: () -> Bool) -> Bool { loop.run(forAtMost: 10 * seconds, until: condition) }
+  func wait(_ condition: () -> Bool) -> Bool { loop.run(forAtMost: 60 * seconds, until: condition) }
 
   func http(
     _ url: String, method: String = "", headers: [(String, [String])] = [], body: String = ""
@@ -72,7 +72,7 @@ private final class Fixture {
   }
 }
 
-@Suite(.serialized, .timeLimit(.minutes(1))) struct CheckRunnerTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct CheckRunnerTests {
   @Test(arguments: [
     (200, ProbeStatus.passing, "200 OK"), (204, .passing, "204 No Content"),
     (429, .warning, "429 Too Many Requests"),

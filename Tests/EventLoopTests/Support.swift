@@ -83,11 +83,11 @@ final class Pair {
     client = TCPConnection(
       connectingTo: listener.localAddress, loop: loop, options: clientOptions,
       delegate: clientSide)
-    _ = loop.run(forAtMost: 5 * second) { accepted != nil && !clientSide.events.isEmpty }
+    _ = loop.run(forAtMost: 60 * second) { accepted != nil && !clientSide.events.isEmpty }
     server = try #require(accepted)
   }
 
   func run(until condition: () -> Bool) -> Bool {
-    loop.run(forAtMost: 10 * second, until: condition)
+    loop.run(forAtMost: 60 * second, until: condition)
   }
 }

@@ -27,7 +27,7 @@ import Testing
     }
     client.send([1, 2, 3])
     client.send([])
-    #expect(loop.run(forAtMost: 5 * second) { received.count == 2 })
+    #expect(loop.run(forAtMost: 60 * second) { received.count == 2 })
     #expect(received == [[3, 2, 1], []])
   }
 
@@ -41,7 +41,7 @@ import Testing
       connectingTo: server.localAddress, loop: loop, datagramBytesMax: 10
     ) { _, _ in }
     client.send([UInt8](repeating: 7, count: 1000))
-    #expect(loop.run(forAtMost: 5 * second) { received == [10] })
+    #expect(loop.run(forAtMost: 60 * second) { received == [10] })
   }
 
   @Test func nobodyListeningIsHeard() throws {
@@ -53,7 +53,7 @@ import Testing
     var failure: SystemError?
     client.failed = { failure = $0 }
     client.send([1])
-    #expect(loop.run(forAtMost: 5 * second) { failure != nil })
+    #expect(loop.run(forAtMost: 60 * second) { failure != nil })
     #expect(failure?.code == ECONNREFUSED)
   }
 
@@ -80,7 +80,7 @@ import Testing
       connectingTo: try #require(box.socket).localAddress, loop: loop, datagramBytesMax: 10
     ) { _, _ in }
     for _ in 0..<5 { client.send([1]) }
-    #expect(loop.run(forAtMost: 5 * second) { box.count > 0 })
+    #expect(loop.run(forAtMost: 60 * second) { box.count > 0 })
     loop.runTurn(waitingAtMost: millisecond)
     #expect(box.count == 1)
     box.socket = nil

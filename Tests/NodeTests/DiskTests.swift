@@ -6,7 +6,7 @@ import Testing
 @testable import Node
 @testable import Raft
 
-@Suite(.serialized, .timeLimit(.minutes(2)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct DiskTests {
   /// Three nodes; the first has a disk with faults.
   private func makeCluster() throws -> (Cluster, FaultyFileSystem) {

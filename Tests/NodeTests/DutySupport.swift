@@ -67,7 +67,7 @@ final class DutyCluster {
   }
 
   @discardableResult
-  func run(_ seconds: Double = 10, until condition: () -> Bool) -> Bool {
+  func run(_ seconds: Double = 60, until condition: () -> Bool) -> Bool {
     cluster.run(seconds: seconds, until: condition)
   }
   func pass(_ seconds: Double) { run(seconds) { false } }

@@ -6,7 +6,7 @@ import Testing
 
 @testable import Node
 
-@Suite(.serialized, .timeLimit(.minutes(2)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct MembershipTests {
   private func names(_ node: Node) -> [String] {
     node.status.members.filter(\.isVoter).map(\.name).sorted()

@@ -135,22 +135,37 @@ import Wire
     #expect(table.finish(0) == nil && table.finish(99_999) == nil)
   }
 
+  @Test func batchesAreTimedUntilTheirCommit() {
+    var batches = ProposedBatches()
+    batches.add(through: LogIndex(3), at: 10)
+    batches.add(through: LogIndex(7), at: 20)
+    #expect(batches.takeCommitted(through: LogIndex(2)) == nil)
+    #expect(batches.takeCommitted(through: LogIndex(6)) == 10)
+    #expect(batches.takeCommitted(through: LogIndex(6)) == nil)
+    #expect(batches.takeCommitted(through: LogIndex(9)) == 20)
+    #expect(batches.takeCommitted(through: LogIndex(9)) == nil)
+    batches.add(through: LogIndex(11), at: 30)
+    batches.forget()
+    #expect(batches.takeCommitted(through: LogIndex(11)) == nil)
+  }
+
   @Test func whatWasHandedOverIsHandedOverAgain() {
     var table = ProposalTable(origin: 1)
-    for _ in 0..<4 { table.add([0], deadline: 10, now: 0) { _ in } }
+    for number in 0..<4 { table.add([0], deadline: 10, now: UInt64(5 - number)) { _ in } }
     var handed: [UInt64] = []
-    table.hand(time: nil, now: 0) { sequence, _ in
+    let oldest = table.hand(time: nil, now: 5) { sequence, _ in
       handed.append(sequence)
       return sequence < 3
     }
     #expect(handed == [1, 2, 3])
+    #expect(oldest == 3)
     #expect(table.unsent == [3, 4])
     _ = table.finish(1)
     table.giveBack(2)
     #expect(table.unsent == [3, 4])
     table.retryDeferred()
     #expect(table.unsent == [2, 3, 4])
-    table.hand(time: nil, now: 0) { _, _ in true }
+    #expect(table.hand(time: nil, now: 5) { _, _ in true } == 2)
     table.handAllAgain()
     #expect(table.unsent == [2, 3, 4])
     let expired = table.takeExpired(now: 10)
@@ -175,7 +190,7 @@ import Wire
     func start() throws -> Node {
       let node = try Node(configuration: configuration, loop: loop)
       node.start()
-      #expect(loop.run(forAtMost: 5_000_000_000) { node.isEstablishedLeader })
+      #expect(loop.run(forAtMost: 60_000_000_000) { node.isEstablishedLeader })
       return node
     }
     let node = try start()
@@ -183,10 +198,10 @@ import Wire
     var outcome: Result<Outcome, RequestFailure>?
     let set = KVSet(key: Key("a"), value: [1], flags: 0, mode: .plain)
     node.propose(.kvSet(set), RequestContext()) { outcome = $0 }
-    #expect(loop.run(forAtMost: 5_000_000_000) { outcome != nil })
+    #expect(loop.run(forAtMost: 60_000_000_000) { outcome != nil })
     var isStopped = false
     node.stop { isStopped = true }
-    #expect(loop.run(forAtMost: 5_000_000_000) { isStopped })
+    #expect(loop.run(forAtMost: 60_000_000_000) { isStopped })
     let again = try start()
     #expect(again.id == node.id)
     #expect(again.registry.kv(Key("a"))?.value == [1])

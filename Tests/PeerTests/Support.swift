@@ -117,7 +117,7 @@ struct NodePair {
     }
   }
 
-  func run(_ limit: UInt64 = 10 * second, until condition: () -> Bool) -> Bool {
+  func run(_ limit: UInt64 = 60 * second, until condition: () -> Bool) -> Bool {
     loop.run(forAtMost: limit, until: condition)
   }
 

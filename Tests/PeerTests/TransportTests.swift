@@ -54,7 +54,7 @@ import Testing
           entries: [entry]))
     }
     pair.a.transport?.send(append(64 << 20), to: pair.b.id)
-    #expect(pair.run(30 * second) { pair.b.messages.count == 1 })
+    #expect(pair.run { pair.b.messages.count == 1 })
     pair.a.transport?.send(append(73 << 20), to: pair.b.id)
     #expect(pair.a.transport?.counters(of: pair.b.id)?.messagesDropped == 1)
     pair.a.transport?.send(heartbeat(1), to: pair.b.id)
@@ -65,11 +65,9 @@ import Testing
     let pair = try NodePair()
     let address = pair.b.address
     pair.settle()
-    let start = pair.loop.now
     pair.b.transport?.close()
     let broken = TestNode.Event.link(pair.b.id, .broken(refused: true))
     #expect(pair.run { pair.a.events.contains(broken) })
-    #expect(pair.loop.now - start < 1 * second)
     #expect(
       pair.a.events == [
         .link(pair.b.id, .connected), .link(pair.b.id, .broken(refused: false)), broken,
@@ -110,7 +108,7 @@ import Testing
     for _ in 0..<10 { loop.runTurn(waitingAtMost: 5 * millisecond) }
     let b = try TestNode(2, loop: loop, address: address)
     b.transport?.setPeers([a.peer])
-    #expect(loop.run(forAtMost: 5 * second) { a.transport?.isConnected(b.id) == true })
+    #expect(loop.run(forAtMost: 60 * second) { a.transport?.isConnected(b.id) == true })
   }
 
   @Test func aPeerThatFallsSilentIsDead() throws {
@@ -123,13 +121,13 @@ import Testing
     let other = try EventLoop()
     let b = try TestNode(2, loop: other)
     a.transport?.setPeers([b.peer])
-    let isUp = loop.run(forAtMost: 5 * second) {
+    let isUp = loop.run(forAtMost: 60 * second) {
       other.runTurn(waitingAtMost: millisecond)
       return a.transport?.isConnected(b.id) == true
     }
     #expect(isUp)
     let broken = TestNode.Event.link(b.id, .broken(refused: false))
-    #expect(loop.run(forAtMost: 5 * second) { a.events.contains(broken) })
+    #expect(loop.run(forAtMost: 60 * second) { a.events.contains(broken) })
     #expect(!a.events.contains(.link(b.id, .broken(refused: true))))
   }
 
@@ -175,7 +173,7 @@ import Testing
     }
     for _ in 0..<4 { pair.a.transport?.sendBulk(.snapshotChunk(chunk), to: pair.b.id) }
     pair.a.transport?.send(heartbeat(1), to: pair.b.id)
-    #expect(pair.run(30 * second) { order.count == 5 })
+    #expect(pair.run { order.count == 5 })
     #expect(order == ["raft", "bulk", "bulk", "bulk", "bulk"])
   }
 

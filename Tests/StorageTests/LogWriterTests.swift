@@ -5,7 +5,7 @@ import Testing
 @testable import Storage
 
 /// The WAL thread: order of answers, full disks, errors, ending.
-@Suite(.timeLimit(.minutes(1))) struct LogWriterTests {
+@Suite(.timeLimit(.minutes(10))) struct LogWriterTests {
   final class Answers: Sendable {
     private let monitor = Monitor([LogWriter.Completion]())
     func add(_ completion: LogWriter.Completion) { monitor.signal { $0.append(completion) } }
