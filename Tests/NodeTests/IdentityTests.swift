@@ -54,6 +54,7 @@ struct IdentityTests {
     let leader = cluster.awaitLeader()
     #expect(cluster.put(leader, "old", "1") == .success(.flag(true)))
     awaitClusterID(cluster)
+    #expect(cluster.run { cluster[0].registry.kv(Key("old")) != nil })
     for index in 0..<3 { cluster.kill(index) }
     cluster.wipe(1)
     cluster.wipe(2)
@@ -84,7 +85,12 @@ struct IdentityTests {
     awaitClusterID(cluster)
     let copy = disk.copy(seed: 4)
     write(50, cluster[0], cluster)
-    #expect(cluster.run { cluster[2].raft.lastApplied == cluster[0].raft.lastApplied })
+    #expect(
+      cluster.run {
+        guard let raft = cluster.leader?.raft else { return false }
+        let held = raft.progress.first { $0.id == cluster[2].id }?.matchIndex
+        return held == raft.lastIndex
+      }, "the third node has acknowledged everything")
     let oldID = cluster[2].id
     cluster.kill(2)
     let restored = try cluster.start(2, cluster.configuration(2), files: copy)
