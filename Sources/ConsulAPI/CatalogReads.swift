@@ -16,7 +16,8 @@ enum Catalog {
   static func nodes(_ read: Read, _ registry: Registry, _ site: Site) throws(Refusal) -> Answer {
     let meta = NodeMetaFilter(read.query)
     var nodes = registry.nodes().filter { node in
-      meta.accepts(node) && (read.filter?.accepts(node) ?? true)
+      meta.accepts(node)
+        && (read.filter?.accepts(NodeView(node: node, datacenter: site.datacenter)) ?? true)
     }
     sort(&nodes, near: read, site) { node in node.name }
     var writer = read.writer(reserving: 64 + nodes.count * 192)

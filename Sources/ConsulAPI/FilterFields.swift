@@ -112,17 +112,22 @@ private func value(_ json: [UInt8], _ rest: ArraySlice<String>) -> FilterValue {
 /// Indexes are numbers of 64 bits without a sign; no real one is beyond `Int`.
 private func value(_ index: UInt64) -> FilterValue { .number(Int(clamping: index)) }
 
-extension NodeRecord: Filterable {
+/// A node as every endpoint shows it.
+struct NodeView: Filterable {
+  let node: NodeRecord
+  let datacenter: String
+
   func filterValue(_ selector: ArraySlice<String>) -> FilterValue {
     let rest = selector.dropFirst()
     return switch selector.first {
-    case "ID": .text(id)
-    case "Node": .text(name)
-    case "Address": .text(address)
-    case "TaggedAddresses": value(taggedAddresses, rest)
-    case "Meta": value(meta, rest)
-    case "CreateIndex": value(createIndex)
-    case "ModifyIndex": value(modifyIndex)
+    case "ID": .text(node.id)
+    case "Node": .text(node.name)
+    case "Address": .text(node.address)
+    case "Datacenter": .text(datacenter)
+    case "TaggedAddresses": value(node.taggedAddresses, rest)
+    case "Meta": value(node.meta, rest)
+    case "CreateIndex": value(node.createIndex)
+    case "ModifyIndex": value(node.modifyIndex)
     default: .missing
     }
   }
@@ -164,9 +169,8 @@ struct CatalogServiceView: Filterable {
   func filterValue(_ selector: ArraySlice<String>) -> FilterValue {
     guard let name = selector.first else { return .missing }
     switch name {
-    case "Datacenter": return .text(datacenter)
-    case "ID", "Node", "Address", "TaggedAddresses":
-      return instance.node.filterValue(selector)
+    case "ID", "Node", "Address", "Datacenter", "TaggedAddresses":
+      return NodeView(node: instance.node, datacenter: datacenter).filterValue(selector)
     case "NodeMeta": return value(instance.node.meta, selector.dropFirst())
     case "CreateIndex": return value(instance.service.createIndex)
     case "ModifyIndex": return value(instance.service.modifyIndex)
@@ -217,8 +221,7 @@ struct ServiceHealthView: Filterable {
   func filterValue(_ selector: ArraySlice<String>) -> FilterValue {
     let rest = selector.dropFirst()
     switch selector.first {
-    case "Node":
-      return rest.first == "Datacenter" ? .text(datacenter) : instance.node.filterValue(rest)
+    case "Node": return NodeView(node: instance.node, datacenter: datacenter).filterValue(rest)
     case "Service": return NodeServiceView(service: instance.service).filterValue(rest)
     default: return each(checks, rest)
     }
@@ -228,6 +231,7 @@ struct ServiceHealthView: Filterable {
 /// A node with all that is on it, as internal/ui/nodes shows it.
 struct NodeInfoView: Filterable {
   let node: NodeRecord
+  let datacenter: String
   let services: [ServiceRecord]
   let checks: [CheckRecord]
 
@@ -236,7 +240,7 @@ struct NodeInfoView: Filterable {
     switch selector.first {
     case "Services": return each(services.map { NodeServiceView(service: $0) }, rest)
     case "Checks": return each(checks, rest)
-    default: return node.filterValue(selector)
+    default: return NodeView(node: node, datacenter: datacenter).filterValue(selector)
     }
   }
 }

@@ -53,7 +53,7 @@ enum UI {
     var writer = read.writer(reserving: 2048)
     writer.beginArray()
     for node in registry.nodes() {
-      let view = info(of: node, registry)
+      let view = info(of: node, registry, site)
       guard read.filter?.accepts(view) ?? true else { continue }
       writer.nodeInfo(view)
     }
@@ -66,13 +66,15 @@ enum UI {
       return answer(.notFound, registry)
     }
     var writer = read.writer(reserving: 2048)
-    writer.nodeInfo(info(of: node, registry))
+    writer.nodeInfo(info(of: node, registry, site))
     return answer(.json(writer), registry)
   }
 
-  private static func info(of node: NodeRecord, _ registry: Registry) -> NodeInfoView {
+  private static func info(
+    of node: NodeRecord, _ registry: Registry, _ site: Site
+  ) -> NodeInfoView {
     NodeInfoView(
-      node: node, services: registry.services(onNode: node.name),
+      node: node, datacenter: site.datacenter, services: registry.services(onNode: node.name),
       checks: registry.checks(onNode: node.name))
   }
 
