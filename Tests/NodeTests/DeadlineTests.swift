@@ -104,6 +104,21 @@ struct LeaderDeadlineTests {
     #expect(due.count == 1)
   }
 
+  @Test func aShortTTLHasAShortGrace() {
+    var deadlines = LeaderDeadlines()
+    var check = ttlCheck("c", seconds: 0)
+    check.definition.ttl = 100_000_000
+    let none = deadlines.earliest()
+    deadlines.follow(check, now: 0)
+    let next = deadlines.earliest()
+    #expect(none == nil && next == 105_000_000)
+    let early = deadlines.takeExpired(now: 104_999_999, registry: registry)
+    let due = deadlines.takeExpired(now: 105_000_000, registry: registry)
+    #expect(early.isEmpty && due == [.ttl(c)])
+    let last = deadlines.earliest()
+    #expect(last == nil)
+  }
+
   @Test func anotherTTLCountsFromItsChange() {
     var deadlines = LeaderDeadlines()
     deadlines.follow(ttlCheck("c", seconds: 10), now: 0)

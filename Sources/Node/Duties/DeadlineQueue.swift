@@ -38,6 +38,15 @@ struct DeadlineQueue<Key: Hashable> {
     heap.removeAll()
   }
 
+  /// The earliest deadline of all.
+  mutating func earliest() -> UInt64? {
+    while let first = heap.first {
+      if slots[first.key]?.generation == first.generation { return first.deadline }
+      pop()
+    }
+    return nil
+  }
+
   /// Removes and returns a key whose deadline is at or before `now`; earliest first.
   mutating func takeDue(now: UInt64) -> Key? {
     while let first = heap.first {

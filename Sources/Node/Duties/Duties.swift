@@ -45,6 +45,10 @@ package final class Duties {
 
   private static let allHostsTicks = 20
   static let retryNanoseconds: UInt64 = 1_000_000_000
+  /// Of `tick`.
+  private static let tickNanoseconds: UInt64 = 100_000_000
+  /// One timer at a time.
+  private var isExpiryTimed = false
 
   /// Hangs itself on to the node's hooks; call before `Node.start`, and keep it as long as the node.
   package init(node: Node, options: Options = Options()) {
@@ -139,11 +143,26 @@ package final class Duties {
       for check in node.registry.agentChecks() { deadlines.follow(check, now: now) }
       for session in node.registry.sessions() { deadlines.follow(session, now: now) }
     }
-    for expired in deadlines.takeExpired(now: now, registry: node.registry) { act(on: expired) }
+    expire()
     logBrake()
     judgeHosts(now: now)
     if let index = tombstones.due(now: now, applied: node.registry.stateIndex) {
       node.propose(.reapTombstones(through: index), Self.asLeader) { _ in }
+    }
+  }
+
+  /// What has run out, and on time what runs out before the next tick.
+  private func expire() {
+    let now = node.loop.now
+    for expired in deadlines.takeExpired(now: now, registry: node.registry) { act(on: expired) }
+    guard !isExpiryTimed, let next = deadlines.earliest(), next > now,
+      next - now < Self.tickNanoseconds
+    else { return }
+    isExpiryTimed = true
+    node.loop.schedule(after: next - now) { [weak self] in
+      guard let self else { return }
+      isExpiryTimed = false
+      if isLeading { expire() }
     }
   }
 

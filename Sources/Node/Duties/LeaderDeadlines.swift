@@ -32,8 +32,9 @@ struct LeaderDeadlines {
     var duration: UInt64
   }
 
-  /// A renewal that left its node in time may reach the leader a little late.
-  static let graceNanoseconds: UInt64 = 500_000_000
+  /// A renewal that left its node in time may reach the leader a little late: a twentieth of the
+  /// time, at most this.
+  static let graceNanosecondsMax: UInt64 = 500_000_000
   /// Consul's least value of DeregisterCriticalServiceAfter.
   static let deregisterLeastNanoseconds: UInt64 = 60_000_000_000
   static let expiredOutput = "TTL expired"
@@ -104,7 +105,8 @@ struct LeaderDeadlines {
       ttlCount += 1
     }
     underWay.remove(key)
-    let grace = if case .deregister = key { UInt64(0) } else { Self.graceNanoseconds }
+    let isRenewed = if case .deregister = key { false } else { true }
+    let grace = isRenewed ? min(duration / 20, Self.graceNanosecondsMax) : 0
     queue.set(key, deadline: since + duration + grace)
   }
 
@@ -128,6 +130,9 @@ struct LeaderDeadlines {
   }
 
   // MARK: Expiry
+
+  /// When something runs out next.
+  mutating func earliest() -> UInt64? { queue.earliest() }
 
   /// What ran out by now. Each is named once; whoever acted on it calls `settle`.
   mutating func takeExpired(now: UInt64, registry: Registry) -> [Expired] {
