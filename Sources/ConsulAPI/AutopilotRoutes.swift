@@ -9,6 +9,7 @@ extension ConsulAPI {
     if let stored = api.backend.registry.autopilot {
       settings = stored
     } else {
+      settings.cleanupDeadServers = true
       settings.lastContactThreshold = 200_000_000
       settings.maxTrailingLogs = 250
       settings.serverStabilizationTime = 10_000_000_000

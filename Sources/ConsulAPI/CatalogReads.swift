@@ -34,13 +34,18 @@ enum Catalog {
     var writer = read.writer(reserving: 1024)
     writer.beginObject()
     for (name, tags) in registry.services() {
-      guard !meta.isEmpty else {
+      guard !meta.isEmpty || read.filter != nil else {
         writer.key(name)
         writer.strings(tags)
         continue
       }
-      let instances = registry.instances(ofService: name).filter { instance in
-        registry.node(named: instance.node).map(meta.accepts) ?? false
+      let instances = registry.instances(ofService: name).filter { service in
+        guard let node = registry.node(named: service.node), meta.accepts(node) else {
+          return false
+        }
+        let instance = Instance(service: service, node: node)
+        return read.filter?.accepts(
+          CatalogServiceView(instance: instance, datacenter: site.datacenter)) ?? true
       }
       guard !instances.isEmpty else { continue }
       writer.key(name)
@@ -48,7 +53,7 @@ enum Catalog {
     }
     writer.endObject()
     var answer = Answer.json(writer).depending(on: .services, index: registry.servicesIndex)
-    if !meta.isEmpty { answer.moreTopics = [.nodes] }
+    if !meta.isEmpty || read.filter != nil { answer.moreTopics = [.nodes] }
     return answer
   }
 
@@ -91,6 +96,8 @@ enum Catalog {
   static func selectedInstances(
     of name: String, _ read: Read, _ registry: Registry
   ) -> [Instance] {
+    // There are no peers, so nothing comes from them.
+    guard read.query.bytes("peer")?.isEmpty ?? true else { return [] }
     let meta = NodeMetaFilter(read.query)
     let tags = read.query.all("tag").map { foldedName(String(decoding: $0, as: UTF8.self)) }
     var selected: [Instance] = []

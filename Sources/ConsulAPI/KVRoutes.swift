@@ -120,8 +120,14 @@ extension ConsulAPI {
     if let index = query.bytes("cas") { return .cas(try UInt64(goParsing: index)) }
     if let session = query.text("acquire") {
       guard !session.isEmpty else { throw .failed("raft apply failed: missing session") }
-      guard let id = UniqueID(parsing: session) else {
-        throw .failed("raft apply failed: \(Sessions.lookupFailure)")
+      let id: UniqueID
+      do {
+        id = try Sessions.parse(session)
+      } catch {
+        throw .failed("raft apply failed: \(error.message)")
+      }
+      guard id != LookupID.nobody else {
+        throw .failed("raft apply failed: invalid session \(quoted(session))")
       }
       return .acquire(id)
     }

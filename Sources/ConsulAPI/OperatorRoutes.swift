@@ -206,6 +206,12 @@ extension ConsulAPI {
     writer.endObject()
     writer.endObject()
     writer.field("Index", registry.stateIndex)
+    writer.field("LastContact", 0)
+    writer.field("KnownLeader", api.backend.hasLeader)
+    writer.field("ConsistencyLevel", "leader")
+    writer.field("NotModified", false)
+    writer.field("Backend", 0)
+    writer.field("ResultsFilteredByACLs", false)
     writer.endObject()
     return .json(writer)
   }

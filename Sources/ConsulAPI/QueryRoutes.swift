@@ -4,8 +4,13 @@ import Registry
 /// `/v1/query…` (consul-api.md 16): storing, showing and removing prepared queries. Running them is
 /// in `QueryExecution.swift`.
 enum Queries {
-  static let lookupFailure =
-    "failed prepared query lookup: index error: UUID must be 36 characters"
+  static func parseID(_ text: String) throws(Refusal) -> UniqueID {
+    do {
+      return try LookupID.parse(text)
+    } catch {
+      throw .failed("failed prepared query lookup: \(error.message)")
+    }
+  }
 
   static func all(_ read: Read, _ registry: Registry, _ site: Site) throws(Refusal) -> Answer {
     var writer = read.writer(reserving: 1024)
@@ -24,8 +29,7 @@ enum Queries {
     if name.hasSuffix("/explain") {
       return try explain(String(name.dropLast(8)), read, registry, site)
     }
-    guard let id = UniqueID(parsing: name) else { throw .failed(lookupFailure) }
-    guard let query = registry.query(id) else {
+    guard let query = registry.query(try parseID(name)) else {
       return Answer.text(404, "Query not found")
         .depending(on: .queries, index: registry.queriesIndex)
     }
@@ -189,8 +193,7 @@ extension ConsulAPI {
   }
 
   private static func queryID(_ call: Call) throws(Refusal) -> UniqueID {
-    guard let id = UniqueID(parsing: call.text) else { throw .failed(Queries.lookupFailure) }
-    return id
+    try Queries.parseID(call.text)
   }
 
   private static func readQuery(
@@ -203,10 +206,11 @@ extension ConsulAPI {
       throw Refusal(error)
     }
     if !parsed.session.isEmpty {
-      guard let session = UniqueID(parsing: parsed.session) else {
-        throw .failed("raft apply failed: \(Sessions.lookupFailure)")
+      do {
+        parsed.query.session = try Sessions.parse(parsed.session)
+      } catch {
+        throw .failed("raft apply failed: \(error.message)")
       }
-      parsed.query.session = session
     }
     try Queries.validate(parsed.query)
     return (parsed.query, parsed.givenID)

@@ -83,7 +83,11 @@ extension ConsulAPI {
         [get(.nodeRead, .indexedWithMode, filter: FilterFields.node, anything, Catalog.nodes)]),
       Row(
         "/v1/catalog/services",
-        [get(.serviceRead, .indexedWithMode, anything, Catalog.services)]),
+        [
+          get(
+            .serviceRead, .indexedWithMode, filter: FilterFields.catalogService, anything,
+            Catalog.services)
+        ]),
       Row(
         "/v1/catalog/service/",
         [

@@ -4,11 +4,21 @@ import Registry
 
 /// `GET /v1/session/…` (consul-api.md 10).
 enum Sessions {
-  static let lookupFailure = "failed session lookup: index error: UUID must be 36 characters"
+  static func parse(_ id: String) throws(LookupID.Fault) -> UniqueID {
+    do {
+      return try LookupID.parse(id)
+    } catch {
+      throw LookupID.Fault(message: "failed session lookup: \(error.message)")
+    }
+  }
 
   static func checkInfo(_ read: Read) throws(Refusal) {
     if read.name.isEmpty { throw .bad("Missing session") }
-    if UniqueID(parsing: read.text) == nil { throw .failed(lookupFailure) }
+    do {
+      _ = try parse(read.text)
+    } catch {
+      throw .failed(error.message)
+    }
   }
 
   static func info(_ read: Read, _ registry: Registry, _ site: Site) throws(Refusal) -> Answer {
@@ -125,15 +135,21 @@ extension ConsulAPI {
 
   static func sessionDestroy(_ api: ConsulAPI, _ call: Call) throws(Refusal) -> Proposal {
     guard !call.name.isEmpty else { throw .bad("Missing session") }
-    guard let id = UniqueID(parsing: call.text) else {
-      throw .failed("apply failed: \(Sessions.lookupFailure)")
+    do {
+      return Proposal(command: .sessionDestroy(try Sessions.parse(call.text)), reply: .truth)
+    } catch {
+      throw .failed("apply failed: \(error.message)")
     }
-    return Proposal(command: .sessionDestroy(id), reply: .truth)
   }
 
   static func sessionRenew(_ api: ConsulAPI, _ call: Call) throws(Refusal) {
     guard !call.name.isEmpty else { throw .bad("Missing session") }
-    guard let id = UniqueID(parsing: call.text) else { throw .failed(Sessions.lookupFailure) }
+    let id: UniqueID
+    do {
+      id = try Sessions.parse(call.text)
+    } catch {
+      throw .failed(error.message)
+    }
     var writer = call.writer()
     let responder = call.responder
     api.backend.renewSession(id, call.context) { result in
@@ -144,7 +160,7 @@ extension ConsulAPI {
         writer.endArray()
         api.respond(.json(writer), responder)
       case .success(nil):
-        api.respond(.text(404, "Session id '\(id)' not found"), responder)
+        api.respond(.text(404, "Session id '\(call.text)' not found"), responder)
       case .failure(let failure): api.respond(Answer(failure), responder)
       }
     }

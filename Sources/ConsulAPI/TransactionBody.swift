@@ -121,12 +121,18 @@ enum TransactionBody {
     _ verb: KVOperation.Verb, key: String, _ session: String
   ) -> String? {
     switch verb {
-    case .lock: Sessions.lookupFailure
+    case .lock:
+      do {
+        _ = try Sessions.parse(session)
+        return "invalid session \(quoted(session))"
+      } catch {
+        return error.message
+      }
     case .unlock:
-      "failed to unlock key \"\(key)\", lock isn't held, or is held by another session"
+      return "failed to unlock key \"\(key)\", lock isn't held, or is held by another session"
     case .checkSession:
-      "failed session check for key \"\(key)\", current session \"\" != \"\(session)\""
-    default: nil
+      return "failed session check for key \"\(key)\", current session \"\" != \"\(session)\""
+    default: return nil
     }
   }
 

@@ -189,4 +189,26 @@ struct CatalogTests {
     #expect(harness.get("/v1/coordinate/datacenters").text.contains("\"AreaID\":\"wan\""))
     #expect(harness.put("/v1/coordinate/update", "{}").line == "200 ")
   }
+
+  @Test func servicesAreFilteredByInstance() {
+    let harness = APIHarness()
+    for (node, tag) in [("a", "prod"), ("b", "staging")] {
+      harness.put(
+        "/v1/catalog/register",
+        #"{"Node":"\#(node)","Address":"x","Service":{"Service":"web","Tags":["\#(tag)"]}}"#)
+    }
+    let filtered = harness.get("/v1/catalog/services?filter=prod+in+ServiceTags")
+    #expect(filtered.text == #"{"web":["prod"]}"#)
+    #expect(harness.get("/v1/catalog/services?filter=Node==b").text == #"{"web":["staging"]}"#)
+    #expect(harness.get("/v1/catalog/services").text.contains("consul"))
+  }
+
+  @Test func nothingComesFromPeers() {
+    let harness = APIHarness()
+    harness.put("/v1/catalog/register", #"{"Node":"a","Address":"x","Service":{"Service":"web"}}"#)
+    for path in ["catalog", "health"] {
+      #expect(harness.get("/v1/\(path)/service/web?peer=other").text == "[]")
+      #expect(harness.get("/v1/\(path)/service/web?peer=").text.contains("web"))
+    }
+  }
 }

@@ -93,4 +93,33 @@ struct SessionTests {
     let line = harness.put("/v1/session/create", #"{"TTL":"1999ms"}"#).line
     #expect(line == "500 Invalid Session TTL '1999000000', must be between [2s=24h0m0s]")
   }
+
+  /// Consul reads ids as bytes in hexadecimal digits: what is no UUID may be nobody's id.
+  @Test(
+    arguments: [
+      ("zz", "UUID must be 36 characters"),
+      (
+        "adf4238a-882b-9ddc-4a9d-5b6758e4159z",
+        "Invalid UUID: encoding/hex: invalid byte: U+007A 'z'"
+      ),
+      ("a-d-4-3-a-882b9ddc4a9d5b6758e4159e00", #"UUID should have maximum of 4 "-"; got 5"#),
+      ("adf4238a-882b9ddc4a9d5b6758e4159e000", "Input (without hyphens) must be even length"),
+      (String(repeating: "1", count: 36), nil),
+    ] as [(String, String?)])
+  func idsThatAreNone(_ row: (id: String, fault: String?)) {
+    let failure = row.fault.map { "500 failed session lookup: index error: \($0)" }
+    #expect(harness.get("/v1/session/info/\(row.id)").line == failure ?? "200 []")
+    #expect(
+      harness.put("/v1/session/renew/\(row.id)").line
+        == failure ?? "404 Session id '\(row.id)' not found")
+    let destroyed = harness.put("/v1/session/destroy/\(row.id)").line
+    let acquired = harness.put("/v1/kv/a?acquire=\(row.id)").line
+    guard let fault = row.fault else {
+      #expect(destroyed == "200 true")
+      #expect(acquired == "500 raft apply failed: invalid session \"\(row.id)\"")
+      return
+    }
+    #expect(destroyed == "500 apply failed: failed session lookup: index error: \(fault)")
+    #expect(acquired == "500 raft apply failed: failed session lookup: index error: \(fault)")
+  }
 }
