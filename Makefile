@@ -9,7 +9,7 @@ CONFIGS ?= cluster-configs/local
 ROOST = .build/release/roost
 SOURCES = Package.swift Sources Tests
 
-.PHONY: help build release run test sim fuzz clients lint format bench bench-compare bench-failover bench-footprint docs check clean
+.PHONY: help build release run test sim fuzz clients lint format bench bench-compare bench-failover bench-footprint bench-growth docs check clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -49,9 +49,13 @@ bench-failover: release ## leader killed, leader frozen: gaps between acknowledg
 	$(ROOST) bench failover --rounds 50
 	$(ROOST) bench failover --rounds 50 --freeze
 
-bench-footprint: release ## memory, idle cost, cold start, restart, ten thousand watchers
+bench-footprint: release ## memory, idle cost, cold start, restart, ten thousand watchers, ten thousand checks
 	$(ROOST) bench footprint
 	$(ROOST) bench watch
+	$(ROOST) bench checks
+
+bench-growth: release ## clients, values, keys, instances, nodes, snapshots: what a request costs as they grow
+	$(ROOST) bench growth
 
 lint: ## formatting as .swift-format says
 	swift format lint --strict --recursive $(SOURCES)

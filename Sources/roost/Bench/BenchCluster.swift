@@ -17,7 +17,8 @@ final class BenchCluster {
   private(set) var nodes: [Node] = []
   let folder: String
 
-  init(count: Int = 3) throws {
+  /// - Parameter raft: an entry of the configuration, with its comma; such as `"raft": {…},`.
+  init(count: Int = 3, raft: String = "") throws {
     let base = Console.environment("TMPDIR") ?? "/tmp"
     folder = "\(base)/roost-bench-\(getpid())-\(UInt32.random(in: 0 ... .max))"
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
@@ -28,16 +29,16 @@ final class BenchCluster {
           name: "node\(i + 1)", http: SocketAddress(ip: [127, 0, 0, 1], port: ports[2 * i]),
           peer: "127.0.0.1:\(ports[2 * i + 1])", file: "\(folder)/node\(i + 1).json"))
     }
-    for node in nodes { try write(node) }
+    for node in nodes { try write(node, raft) }
   }
 
-  private func write(_ node: Node) throws {
+  private func write(_ node: Node, _ raft: String) throws {
     let members = nodes.map { "{ \"name\": \"\($0.name)\", \"peer\": \"\($0.peer)\" }" }
       .joined(separator: ", ")
     let peerPort = node.peer.split(separator: ":").last ?? "0"
     let text = """
       { "node_name": "\(node.name)", "cluster": "bench", "data_dir": "\(folder)/\(node.name)",
-        "bind_addr": "127.0.0.1", "client_addr": "127.0.0.1",
+        "bind_addr": "127.0.0.1", "client_addr": "127.0.0.1", \(raft)
         "ports": { "http": \(node.http.port), "https": -1, "dns": -1, "peer": \(peerPort) },
         "members": [\(members)], "log_level": "warning" }
       """

@@ -17,18 +17,23 @@ extension Command {
     Flag("rounds", "N", "failover, compare: how many (10, 5)"),
     Flag("freeze", "failover: SIGSTOP instead of SIGKILL"),
     Flag("watchers", "N", "watch: parked queries (10000)"),
+    Flag("instances", "N", "checks: services with an HTTP check (10000); health: instances (10)"),
+    Flag("interval", "N", "checks: seconds between two probes of one (10)"),
     Flag("json", "print JSON for scripts"),
   ]
 
   static let bench = Command(
     name: "bench", summary: "load a cluster and print throughput and latencies",
-    usage: "put|get|mixed|register|health|watch|failover|footprint|table|compare [FLAGS]",
+    usage:
+      "put|get|mixed|register|health|watch|failover|footprint|checks|growth|table|compare [FLAGS]",
     flags: benchFlags,
     details: """
       put, get, mixed   keys of the KV store (`get` and `mixed` write the keys first)
       register, health  service instances; the passing instances of one service
       watch             parks blocking queries on one key, then changes it
       failover          kills (or freezes) the leader again and again: gaps between writes
+      checks            services with HTTP checks: what the probes cost each node
+      growth            clients, values, keys, instances, nodes, snapshots: a table for each
       footprint         cold start, idle cost, a million keys, restart
       table             a standard set of the above
       compare           the same work side by side: Roost, etcd, nginx, Consul (as installed)
@@ -41,6 +46,8 @@ extension Command {
     case "watch": return try bench.watch()
     case "failover": return try bench.failover()
     case "footprint": return try bench.footprint()
+    case "checks": return try bench.checks()
+    case "growth": return try bench.growth()
     case "table": return try bench.table()
     case "compare": return try bench.compare()
     case let word:
@@ -75,6 +82,7 @@ struct Bench {
     if let rate = try arguments.number("rate") { options.rate = Double(max(1, rate)) }
     options.work.valueBytes = try number("value-bytes", 128, 0...(512 << 10))
     options.work.keys = try number("keys", 10_000, 1...100_000_000)
+    options.work.instances = try number("instances", 10, 1...100_000)
     options.work.readPercent = UInt64(try number("read-percent", 80, 0...100))
     options.showsProgress = !wantsJSON
     switch arguments.value("consistency") ?? "default" {
@@ -151,7 +159,7 @@ struct Bench {
     case .get, .mixed: fill.work.kind = .put
     case .health:
       fill.work.kind = .register
-      fill.work.keys = min(options.work.keys, 10)
+      fill.work.keys = options.work.instances
     case .put, .register, .path: return
     }
     fill.requestsMax = UInt64(fill.work.keys)

@@ -25,6 +25,8 @@ struct LoadWork {
   var path = "/"
   var valueBytes = 128
   var keys = 10_000
+  /// Of the service that `health` asks for.
+  var instances = 10
   /// Of a mixed load.
   var readPercent: UInt64 = 80
   /// Key after key instead of all over the place: for filling.
