@@ -153,7 +153,9 @@ struct Bench {
     fill.rate = nil
     fill.seconds = 600
     fill.connections = 64
-    fill.depth = options.work.wire == .http ? 16 : 1
+    // Not more under way than a node takes without a word.
+    fill.depth =
+      options.work.wire == .http ? min(16, max(1, 8192 / max(1, options.work.valueBytes))) : 1
     fill.work.isSequential = true
     switch options.work.kind {
     case .get, .mixed: fill.work.kind = .put
