@@ -18,6 +18,9 @@ final class LoadConnection: TCPConnectionDelegate {
   private var isConnected = false
   private var pending: [Pending] = []
   private var nextStream: UInt32 = 1
+  /// Of an answer too large to be held as a whole.
+  private var bodyLeft = 0
+  private static let wholeBytesMax = 2 << 20
   /// HTTP/2 bytes received since the last window update.
   private var unacknowledged: UInt32 = 0
 
@@ -90,6 +93,24 @@ final class LoadConnection: TCPConnectionDelegate {
   // MARK: HTTP/1.1
 
   private func readHTTP(_ connection: TCPConnection) {
+    if bodyLeft > 0 {
+      let taken = min(bodyLeft, connection.input.count)
+      connection.input.consume(taken)
+      bodyLeft -= taken
+      guard bodyLeft == 0 else { return }
+      run.succeeded(startedAt: pending.removeFirst().startedAt)
+    }
+    readWholeAnswers(connection)
+    // The connection stops reading at some size: the body of a large answer is taken piece by piece.
+    let range = connection.input.readableRange
+    guard range.count >= Self.wholeBytesMax, !pending.isEmpty,
+      let head = ResponseHead(connection.input.storage, range), head.status == 200
+    else { return }
+    bodyLeft = head.bytes + head.bodyBytes - range.count
+    connection.input.consume(range.count)
+  }
+
+  private func readWholeAnswers(_ connection: TCPConnection) {
     let queue = connection.input
     var range = queue.readableRange
     let start = range.lowerBound
