@@ -15,7 +15,9 @@ final class DiscoveryCache {
   }
 
   private static let entriesMax = 4096
-  private static let bytesMax = 32 << 20
+  private static let bytesMax = 64 << 20
+  /// One answer; 10,000 instances take about 12 MB.
+  private static let bodyBytesMax = 24 << 20
 
   private var entries: [[UInt8]: Entry] = [:]
   private var bytes = 0
@@ -45,7 +47,7 @@ final class DiscoveryCache {
 
   func keep(_ key: [UInt8], index: UInt64, body: [UInt8]) {
     let size = key.count + body.count
-    guard size <= Self.bytesMax / 8 else { return }
+    guard size <= Self.bodyBytesMax else { return }
     if entries.count >= Self.entriesMax || bytes + size > Self.bytesMax { removeAll() }
     if let old = entries.updateValue(Entry(index: index, body: body), forKey: key) {
       bytes -= key.count + old.body.count
