@@ -57,7 +57,8 @@ let package = Package(
     // Real processes with a network between them that can be broken: tests and `roost nemesis`.
     module(
       "Harness", ["Basics", "Wire", "EventLoop", "RoostClient", "Simulation"]),
-    module("Simulation", ["Basics", "Raft", "Storage", "Registry", "Wire"]),
+    module(
+      "Simulation", ["Basics", "Raft", "Storage", "Registry", "Wire", "Node", "ConsulAPI"]),
 
     .target(
       name: "CAllocations", path: "Tests/CAllocations",

@@ -1,4 +1,4 @@
-import Registry
+package import Registry
 
 /// The last changes of this node's state, for `/v1/stream`: in the order of their indexes, bounded,
 /// in memory only. It begins when the node starts and covers every index above `floor`.
@@ -6,8 +6,8 @@ import Registry
 /// KV writes are kept one by one. Of a service instance the state at the end of an apply pass is
 /// kept: what it was for less than that is not shown. When the state was replaced as a whole, or an
 /// entry had to go, whoever needs what is not there is told so (`sequence(after:)` is nil).
-struct ChangeLog {
-  enum Change {
+package struct ChangeLog {
+  package enum Change {
     case set(KVEntry, old: UInt64)
     case deleted(Key, old: UInt64)
     case tree(Key)
@@ -15,9 +15,9 @@ struct ChangeLog {
     case gone(InstanceChange)
   }
 
-  struct Entry {
-    let index: UInt64
-    let change: Change
+  package struct Entry {
+    package let index: UInt64
+    package let change: Change
     let bytes: Int
   }
 
@@ -31,28 +31,28 @@ struct ChangeLog {
   private var head = 0
   private var bytes = 0
   /// Of the oldest entry there is. Sequence numbers count entries, and one for each gap.
-  private(set) var firstSequence: UInt64 = 1
+  package private(set) var firstSequence: UInt64 = 1
   /// What was at or below this index is not known.
   private(set) var floor: UInt64
   /// Every change up to this index is here, or was.
   private(set) var coveredThrough: UInt64
 
-  init(startingAt index: UInt64, bytesMax: Int, entriesMax: Int) {
+  package init(startingAt index: UInt64, bytesMax: Int, entriesMax: Int) {
     self.bytesMax = bytesMax
     self.entriesMax = max(1, entriesMax)
     floor = index
     coveredThrough = index
   }
 
-  var nextSequence: UInt64 { firstSequence + UInt64(entries.count - head) }
+  package var nextSequence: UInt64 { firstSequence + UInt64(entries.count - head) }
 
-  func entry(_ sequence: UInt64) -> Entry? {
+  package func entry(_ sequence: UInt64) -> Entry? {
     guard sequence >= firstSequence, sequence < nextSequence else { return nil }
     return entries[head + Int(sequence - firstSequence)]
   }
 
   /// Where what came after `index` begins; nil when that is not all here.
-  func sequence(after index: UInt64) -> UInt64? {
+  package func sequence(after index: UInt64) -> UInt64? {
     guard index >= floor, index <= coveredThrough else { return nil }
     var low = head
     var high = entries.count
@@ -63,7 +63,7 @@ struct ChangeLog {
     return firstSequence + UInt64(low - head)
   }
 
-  mutating func note(_ changes: ChangeSet, _ registry: Registry, datacenter: String) {
+  package mutating func note(_ changes: ChangeSet, _ registry: Registry, datacenter: String) {
     coveredThrough = registry.stateIndex
     if changes.everything { return forgetAll() }
     let last = Self.lastPlaces(changes.records)

@@ -213,7 +213,7 @@ private func each(_ objects: [some Filterable], _ rest: ArraySlice<String>) -> F
 }
 
 /// An instance as health/service shows it.
-struct ServiceHealthView: Filterable {
+package struct ServiceHealthView: Filterable {
   let instance: Catalog.Instance
   let checks: [CheckRecord]
   let datacenter: String

@@ -8,6 +8,8 @@ enum Workload: Equatable {
   case registers(group: Int)
   /// Transfers between accounts by transactions: every read of all of them sees the same sum.
   case bank
+  /// A session, a lock, and writes under it.
+  case locks(Int)
 }
 
 /// What a client last read of a register.
@@ -21,6 +23,7 @@ struct Call {
   enum Kind {
     case read([Key], Request.Consistency)
     case write(Command)
+    case renew(UniqueID)
   }
   var kind: Kind
   /// Goes into the history; nil for the bank and for stale reads.
@@ -31,6 +34,10 @@ struct Call {
   /// An attempt ended without a certain outcome.
   var isUncertain = false
   var payload: [UInt8] = []
+  var lockStep: LockStep?
+  /// When the first attempt left, and the last one.
+  var firstSentAt: UInt64 = 0
+  var sentAt: UInt64 = 0
 }
 
 /// A user program: one operation at a time, through any node, retried on another one.
@@ -46,6 +53,9 @@ struct Client {
   var known = Array(repeating: Known(), count: Operation.registersMax)
   /// What the last read of the bank saw; used by one transfer.
   var balances: [Balance] = []
+  var lock = LockState()
+  /// Before its next operation.
+  var pauseMicroseconds: UInt64 = 0
 }
 
 /// Everything clients did, for judgement at the end.
@@ -67,6 +77,12 @@ extension Cluster {
           workload: isBanker ? .bank : .registers(group: number % options.registerGroups),
           node: world.index(below: options.voters)))
     }
+    for locker in 0..<options.lockers {
+      clients.append(
+        Client(
+          number: clients.count, workload: .locks(locker % options.locks),
+          node: world.index(below: options.voters)))
+    }
   }
 
   func nextOperation(_ number: Int) {
@@ -81,9 +97,13 @@ extension Cluster {
     guard var call = clients[number].call else { return }
     clients[number].attempt += 1
     call.attemptsLeft -= 1
+    call.sentAt = world.now
+    if call.firstSentAt == 0 { call.firstSentAt = world.now }
+    noteSent(call, by: number)
     let body: Request.Body
     switch call.kind {
     case .read(let keys, let consistency): body = .read(keys, consistency)
+    case .renew(let id): body = .renew(id)
     case .write(let command):
       let isForgotten = sabotage == .forgetsRequestID && !call.payload.isEmpty
       let envelope = CommandEnvelope(
@@ -99,6 +119,15 @@ extension Cluster {
       after: world.number(20...200))
     world.schedule(
       .clientTimeout(client: number, attempt: client.attempt), after: options.attemptMicroseconds)
+  }
+
+  /// A session may live from now on.
+  private func noteSent(_ call: Call, by number: Int) {
+    switch call.lockStep {
+    case .create(let id), .renew(let id):
+      sessionLedger.sent(id, by: number, ttl: options.sessionMicroseconds, at: world.now)
+    default: break
+    }
   }
 
   /// The node's process ended: its clients' connections are reset.
@@ -117,7 +146,7 @@ extension Cluster {
   func replied(_ number: Int, _ attempt: UInt64, _ reply: Reply) {
     guard clients[number].attempt == attempt, var call = clients[number].call else { return }
     switch reply {
-    case .outcome, .values:
+    case .outcome, .values, .renewed:
       return finish(number, call, reply)
     case .notDone: break
     case .unknown:
@@ -140,13 +169,15 @@ extension Cluster {
     case .outcome:
       totals.operations += 1
       totals.writes += 1
-    case .values: totals.operations += 1
+    case .values, .renewed: totals.operations += 1
     case .unknown: totals.unknownOutcomes += 1
     case .notDone: totals.notDone += 1
     }
     note("client \(number) \(call.operation.map { "\($0.steps)" } ?? "\(call.kind)") -> \(reply)")
     record(call, reply, of: number)
+    let pause = clients[number].pauseMicroseconds
+    clients[number].pauseMicroseconds = 0
     world.schedule(
-      .clientNext(client: number), after: world.number(0...options.thinkMicroseconds * 2))
+      .clientNext(client: number), after: pause + world.number(0...options.thinkMicroseconds * 2))
   }
 }

@@ -44,10 +44,14 @@ final class Cluster {
   var transcript: Transcript
   /// The keys of all registers, for watches.
   let watchedKeys: [Key]
+  let lockKeys: [Key]
   var totals = Totals()
+  var sessionLedger: SessionLedger
+  var changeLedger = ChangeLedger()
+  var watchers: [Watcher] = []
   private(set) var phase = Phase.faults
   private(set) var isOver = false
-  private var phaseStart: UInt64 = 0
+  private(set) var phaseStart: UInt64 = 0
   private var operationsAtHeal: UInt64 = 0
   private var ownFailure: String?
 
@@ -56,10 +60,14 @@ final class Cluster {
   /// Acknowledged after healing before the liveness check is content.
   static let operationsAfterHealMin: UInt64 = 10
 
-  convenience init(seed: UInt64, sabotage: Sabotage?, transcript mode: Transcript.Mode) {
+  /// - Parameter isControl: the faults that suit the sabotage, without it.
+  convenience init(
+    seed: UInt64, sabotage: Sabotage?, isControl: Bool = false, transcript mode: Transcript.Mode
+  ) {
     var world = World(seed: seed)
     var options = SimulationOptions(random: &world.random)
     if let sabotage { options.suit(sabotage) }
+    if isControl { options.sabotage = nil }
     self.init(world: world, options: options, transcript: mode)
     note("seed \(seed): \(options)")
   }
@@ -73,11 +81,14 @@ final class Cluster {
     registryOptions.requestIDsMax = options.requestIDsMax
     self.registryOptions = registryOptions
     checker = Checker(nodes: options.nodes)
+    sessionLedger = SessionLedger(locks: options.locks, driftPermille: options.driftPermille)
     watchedKeys = (0..<options.registerGroups).flatMap { group in
       (0..<Operation.registersMax).map { Self.registerKey(group, $0) }
     }
+    lockKeys = (0..<options.locks).map { Self.lockKey($0) }
     makeNodes()
     makeClients()
+    watchers = (0..<options.watchers).map { Watcher(number: $0) }
   }
 
   /// Where the node of that id runs, or ran before its disk was lost.
@@ -117,6 +128,7 @@ final class Cluster {
     for client in clients.indices {
       world.schedule(.clientNext(client: client), after: world.number(0...200_000))
     }
+    for watcher in watchers.indices { world.schedule(.watch(watcher: watcher), after: 1_000) }
   }
 
   /// Takes events until the run is over, something is broken, or `isEnough`.
@@ -148,7 +160,7 @@ final class Cluster {
     case .snapshotWritten(let process): on(process, event) { $0.writeSnapshot() }
     case .snapshotRead(let process, let read): on(process, event) { $0.serve(read) }
     case .link(let process, let peer, let isUp):
-      on(process, event) { $0.step(isUp ? .linkRestored(peer) : .linkBroken(peer)) }
+      on(process, event) { link(of: $0, to: peer, isUp: isUp) }
     case .deliver(let from, let to, let packet): deliver(packet, from: from, to: to, event)
     case .restart(let process):
       let node = nodes[process.node]
@@ -157,6 +169,7 @@ final class Cluster {
     case .reply(let client, let attempt, let reply): replied(client, attempt, reply)
     case .clientTimeout(let client, let attempt): timedOut(client, attempt)
     case .clientNext(let client): nextOperation(client)
+    case .watch(let watcher): watch(watcher)
     case .nemesis: if phase == .faults { disturb() }
     case .repair: repairMembership()
     case .phase(let next): enter(next)
@@ -182,6 +195,8 @@ final class Cluster {
         node.step(.message(message, from: sender))
       case .forward(let id, let payload): node.forwarded(id, payload, from: from)
       case .forwardReply(let id, let result): node.forwardAnswered(id, result)
+      case .renewal(let request): node.takeRenewal(request)
+      case .renewalReply(let request, let answer): reply(to: request, answer, from: to)
       }
     }
   }
@@ -208,6 +223,8 @@ final class Cluster {
   }
 
   func reply(to request: Request, _ reply: Reply, from slot: Int) {
+    // A watcher finds out by itself.
+    guard request.client >= 0 else { return }
     world.schedule(
       .reply(client: request.client, attempt: request.attempt, reply),
       after: world.number(20...200))
@@ -280,8 +297,9 @@ final class Cluster {
   }
 
   private func checkAgreement() {
-    let isIdle = clients.allSatisfy { $0.call == nil }
-    if isIdle, let leader, membersAgree(with: leader) {
+    let isIdle = clients.allSatisfy { $0.call == nil } && sessionLedger.areAllEnded
+    if let leader, let overdue = overdueSession(leader) { return fail(overdue) }
+    if isIdle, let leader, membersAgree(with: leader), watchersKnowAll {
       for node in nodes where node.lastApplied == leader.lastApplied {
         checker.compareState(of: node)
       }
@@ -290,10 +308,11 @@ final class Cluster {
     } else if world.now > phaseStart + options.recoveryMicrosecondsMax
       // A client may still try one node after the other, most of them no members any more.
       + UInt64(Self.attemptsMax) * options.attemptMicroseconds
+      + sessionLedger.most(options.sessionMicroseconds) + 2_000_000
     {
       fail(
         "agreement: clients stopped, and the members did not reach one state"
-          + describeNodes())
+          + describeNodes() + describeWatchers())
     } else {
       world.schedule(.phase(.over), after: 50_000)
     }

@@ -116,6 +116,15 @@ extension Cluster {
     }
   }
 
+  /// A node hears late of a link that broke, after a pause perhaps: who is there by then gets
+  /// another one.
+  func link(of node: SimulatedNode, to peer: NodeID, isUp: Bool) {
+    node.step(isUp ? .linkRestored(peer) : .linkBroken(peer))
+    guard !isUp, nodes[slot(of: peer)].isUp else { return }
+    world.schedule(
+      .link(node.process, peer: peer, isUp: true), after: world.number(1_000...50_000))
+  }
+
   /// Peers and clients see their connections break, peers unless a firewall is in between.
   func processEnded(_ node: SimulatedNode) {
     for peer in nodes where peer.isUp && peer.slot != node.slot {

@@ -9,6 +9,9 @@ enum Packet {
   /// An encoded command for the leader on behalf of a node that has a client waiting.
   case forward(ForwardID, [UInt8])
   case forwardReply(ForwardID, Forwarded)
+  /// The renewal of a session, to the leader and back.
+  case renewal(Request)
+  case renewalReply(Request, Reply)
 }
 
 /// Names a forwarded command; unique in a run.

@@ -16,6 +16,8 @@ enum Regressions {
     (3_214_518_417, "the next disk is lost before the replacement of the last was committed"),
     (788_265_738, "links stay cut although one of the voters has lost its disk"),
     (788_267_602, "the same, with five nodes"),
+    (2_422_567_405, "damage in a file that was never synced"),
+    (2_422_566_612, "a paused node hears of a broken link after it heard of the next one"),
   ]
 
   static func main(willRun: (UInt64) -> Void) -> Int32 {

@@ -6,6 +6,9 @@ struct Request {
     /// An encoded command. With a request id it may be sent again without harm.
     case write([UInt8], hasRequestID: Bool)
     case read([Key], Consistency)
+    case renew(UniqueID)
+    /// A watcher wants every change after that index, once the node has seen what others have.
+    case watch(after: UInt64)
   }
   enum Consistency: Equatable {
     case linearizable
@@ -16,6 +19,8 @@ struct Request {
   /// Names this attempt: a late answer to an earlier one is told from the answer to this one.
   var attempt: UInt64
   var body: Body
+  /// The node that it came through, when that one passed it on to the leader.
+  var via: Int?
 }
 
 /// What a client is told.
@@ -26,6 +31,8 @@ enum Reply {
   /// Certain: it was not done and will not be.
   case notDone
   case unknown
+  /// Whether there is such a session.
+  case renewed(Bool)
 }
 
 /// Who waits for an entry to be applied.
@@ -33,4 +40,6 @@ enum Waiter {
   case client(Request)
   /// A node that forwarded the command.
   case node(Int, ForwardID)
+  /// The leader itself, for a session that ran out in that leadership.
+  case leader(UniqueID, UInt64)
 }

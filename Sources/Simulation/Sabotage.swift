@@ -107,6 +107,22 @@ package enum Sabotage: String, CaseIterable, Sendable {
   case forgetsRequestID
   /// A forwarded write without a request id is sent again.
   case retriesWithoutRequestID
+  // MARK: Sessions, locks, watches
+  /// A leader acknowledges renewals without asking anyone whether it still leads.
+  case renewsWithoutRound
+  /// Deadlines go on from where an earlier leadership of the same node left them.
+  case keepsOldDeadlines
+  /// Nobody ends sessions.
+  case neverExpires
+  /// Clients rely on a lock whatever became of their session.
+  case trustsLocksForever
+  /// A watch is served before the node has seen what its client has.
+  case watchesWithoutBarrier
+  /// A watch that is resumed begins one change too late.
+  case resumesTooLate
+  /// A node that took a snapshot goes on with its log of changes.
+  case keepsChangeLogOnInstall
+
   /// What may still be done is reported as not done, by the client.
   case callsUnknownFailed
   /// A forwarded write without an answer is reported as not done, by the node.
@@ -155,10 +171,36 @@ extension SimulationOptions {
       nemesis.downMicrosecondsMax = 800_000
       raft.appendEntriesMax = 1
       faultMicroseconds = 40_000_000
+    case .renewsWithoutRound, .keepsOldDeadlines, .neverExpires, .trustsLocksForever:
+      holdLocks()
+    case .watchesWithoutBarrier, .resumesTooLate, .keepsChangeLogOnInstall:
+      watchers = 3
+      watchMicroseconds = 20_000
+      changeLogEntriesMax = 65_536
+      snapshotEntries = 20
+      raft.trailingEntries = 0
+      nemesis.partition = 6
     case .readsBeforeTermCommit, .readsWithoutRound, .answersWithoutTermCheck:
       hurryReads()
     default: break
     }
+  }
+
+  /// Sessions that are short next to the disturbances.
+  private mutating func holdLocks() {
+    faultMicroseconds = 40_000_000
+    lockers = 4
+    locks = 1
+    sessionMicroseconds = 1_000_000
+    driftPermille = 0
+    thinkMicroseconds = 20_000
+    attemptMicroseconds = 300_000
+    nemesis.transfer = 6
+    nemesis.partition = 6
+    nemesis.pause = 6
+    nemesis.heal = 6
+    nemesis.intervalMicroseconds = 300_000
+    nemesis.pauseMicrosecondsMax = 2_000_000
   }
 
   /// Whole sets of voters come and go, and the network parts along with them.

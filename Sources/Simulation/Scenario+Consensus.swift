@@ -106,7 +106,7 @@ extension Scenario {
       let (dead, behind) = (run.followers(of: leader)[0], run.followers(of: leader)[1])
       run.isolate(behind)
       run.wait(20_000, for: "a log that is cut") {
-        run.leader.raft.firstIndex > behind.raft.lastIndex
+        run.leader.raft.firstIndex.previous > behind.raft.lastIndex
       }
       run.kill(dead)
       run.heal()

@@ -139,7 +139,7 @@ extension Scenario {
         if point == .afterInstall {
           run.kill(victim)
           run.wait(20_000, for: "a log that is cut") {
-            run.leader.raft.firstIndex > victim.raft.lastIndex
+            run.leader.raft.firstIndex.previous > victim.raft.lastIndex
           }
           run.start(victim)
         }

@@ -1,3 +1,4 @@
+import ConsulAPI
 import Raft
 import Registry
 import Storage
@@ -47,6 +48,8 @@ extension SimulatedNode {
     if cluster.sabotage != nil { try sabotage(&recovered, log, snapshot: newest?.meta) }
     self.store = store
     self.log = log
+    changeLog = ChangeLog(
+      startingAt: lastApplied, bytesMax: 1 << 20, entriesMax: options.changeLogEntriesMax)
     durable = (newest?.meta.index ?? .zero, newest?.meta.term ?? .zero)
     if let last = recovered.entries.last { durable = (last.index, last.term) }
     raft = RaftCore(
@@ -369,6 +372,7 @@ extension SimulatedNode {
     lastApplied = meta.index.value
     snapshotInProgress = nil
     sabotageState.isAfterSnapshot = true
+    stateReplaced()
     cluster.totals.installs += 1
     cluster.note("installed snapshot \(meta.index)", slot)
     cluster.checker.restored(self)

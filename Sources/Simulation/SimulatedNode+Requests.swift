@@ -1,3 +1,4 @@
+import ConsulAPI
 import Raft
 import Registry
 
@@ -57,11 +58,15 @@ extension SimulatedNode {
     case .read(_, .linearizable):
       if cluster.sabotage == .readsWithoutBarrier { return answerRead(request) }
       requests.reads.append(request)
+    case .watch:
+      if cluster.sabotage == .watchesWithoutBarrier { return answerRead(request) }
+      requests.reads.append(request)
+    case .renew: return takeRenewal(request)
     }
     scheduleTurn()
   }
 
-  private func scheduleTurn() {
+  func scheduleTurn() {
     guard !requests.isTurnScheduled else { return }
     requests.isTurnScheduled = true
     cluster.world.schedule(.turn(process), after: cluster.world.number(0...200))
@@ -90,6 +95,7 @@ extension SimulatedNode {
     guard isUp else { return }
     idleDisk()
     guard isUp else { return }
+    tickSessions()
     retryHeld()
     cluster.world.schedule(.tick(process), after: tickMicroseconds)
   }
@@ -202,9 +208,10 @@ extension SimulatedNode {
       switch reply {
       case .outcome(let outcome, let index): result = .outcome(outcome, index: index)
       case .notDone: result = .notDone
-      case .values, .unknown: result = .unknown
+      case .values, .unknown, .renewed: result = .unknown
       }
       cluster.send(.forwardReply(forwardID, result), from: slot, to: node)
+    case .leader(let id, let leadership): settle(id, leadership)
     }
   }
 
@@ -229,7 +236,7 @@ extension SimulatedNode {
       outcome = registry.apply(entry.payload, index: lastApplied, changes: &changes)
       if cluster.sabotage == .losesChanges, lastApplied % 20 == 0 { changes.removeAll() }
       cluster.checker.changed(self, watched: cluster.watchedKeys)
-      changes.removeAll()
+      noteChanges()
     }
     if cluster.sabotage == .appliesTwiceAfterRestart { applyTwice(entry) }
     cluster.checker.applied(entry, by: self)
@@ -239,6 +246,14 @@ extension SimulatedNode {
       let isOurs = term == entry.term || cluster.sabotage == .answersWithoutTermCheck
       answer(waiter, isOurs ? .outcome(outcome, index: lastApplied) : .notDone)
     }
+  }
+
+  /// What one apply changed, for those who follow it.
+  private func noteChanges() {
+    followSessions(changes)
+    changeLog.note(changes, registry, datacenter: "dc1")
+    cluster.changed(by: self)
+    changes.removeAll()
   }
 
   /// A snapshot took the place of entries that somebody here waited for: what became of those
@@ -266,7 +281,7 @@ extension SimulatedNode {
     guard let i = requests.readBatches.firstIndex(where: { $0.id == result.id }) else { return }
     for request in requests.readBatches.remove(at: i).requests {
       guard let index = result.index else {
-        cluster.reply(to: request, .notDone, from: slot)
+        respond(request, .notDone)
         continue
       }
       if index.value <= lastApplied || cluster.sabotage == .readsBeforeApplied {
@@ -285,8 +300,13 @@ extension SimulatedNode {
   }
 
   private func answerRead(_ request: Request) {
-    guard case .read(let keys, _) = request.body else { return }
-    cluster.reply(
-      to: request, .values(keys.map { registry.kv($0) }, index: lastApplied), from: slot)
+    switch request.body {
+    case .read(let keys, _):
+      cluster.reply(
+        to: request, .values(keys.map { registry.kv($0) }, index: lastApplied), from: slot)
+    case .renew: renew(request)
+    case .watch(let index): cluster.connected(request, to: self, after: index)
+    case .write: break
+    }
   }
 }

@@ -1,4 +1,5 @@
 import Basics
+import ConsulAPI
 import Raft
 import Registry
 import Storage
@@ -74,6 +75,9 @@ final class SimulatedNode {
   /// The modify index of every watched key after the last apply.
   var watchedIndexes: [UInt64] = []
   var requests = RequestTables()
+  var sessions = SessionTimes()
+  /// The production log of changes, for watchers.
+  var changeLog: ChangeLog
   var sabotageState = SabotageState()
 
   init(slot: Int, cluster: Cluster, bootstrap: Configuration, tick: UInt64, wallSkew: UInt64) {
@@ -85,6 +89,7 @@ final class SimulatedNode {
     self.wallSkew = wallSkew
     disk = FaultyFileSystem(seed: cluster.world.random.next())
     registry = Registry(options: cluster.registryOptions)
+    changeLog = ChangeLog(startingAt: 0, bytesMax: 0, entriesMax: 0)
     raft = RaftCore(
       id: id, options: cluster.options.raft, seed: 0, hardState: HardState(), snapshot: nil,
       configuration: bootstrap, entries: [])
@@ -135,6 +140,7 @@ final class SimulatedNode {
     isShortOfSpace = false
     snapshotInProgress = nil
     olderSnapshotReadAt = 0
+    sessions = SessionTimes()
     log = nil
     store = nil
     if losingPower { disk = disk.crash() }
@@ -224,6 +230,7 @@ final class SimulatedNode {
       cluster.checker.appended(effects.append[appended...], by: self)
     }
     if let result = effects.proposal.take() { proposed(result) }
+    noteLeadership()
     if case .snapshotInstalled(let meta) = input { installed(meta) }
     cluster.checker.stepped(self)
   }

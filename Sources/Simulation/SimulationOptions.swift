@@ -29,6 +29,16 @@ struct SimulationOptions {
   /// A client gives up waiting for one attempt.
   var attemptMicroseconds: UInt64 = 800_000
   var thinkMicroseconds: UInt64 = 20_000
+  /// Clients with sessions and locks, the locks they want, and how long a session lives.
+  var lockers = 0
+  var locks = 1
+  var sessionMicroseconds: UInt64 = 2_000_000
+  /// Who holds a lock only renews its session.
+  var keepsSessions = false
+  /// Clients that follow every change.
+  var watchers = 1
+  var watchMicroseconds: UInt64 = 20_000
+  var changeLogEntriesMax = 65_536
   var valuePaddingMax: UInt64 = 64
   /// Nodes' clocks run by up to so much faster or slower, in per mille.
   var driftPermille: UInt64 = 0
@@ -94,6 +104,12 @@ extension SimulationOptions {
     valuePaddingMax = pick([0, 16, 64, 2_000])
     driftPermille = pick([0, 0, 50, 300])
     turnMicroseconds = pick([0, 200, 200, 2_000])
+    lockers = pick([0, 0, 2, 3])
+    locks = pick([1, 1, 2])
+    sessionMicroseconds = pick([1_000_000, 2_000_000, 4_000_000])
+    watchers = pick([0, 1, 2])
+    watchMicroseconds = pick([5_000, 50_000, 500_000])
+    changeLogEntriesMax = pick([1, 5, 50, 65_536])
     drawRaft(&random)
     drawNetwork(&random)
     drawDisk(&random)

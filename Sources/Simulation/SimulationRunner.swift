@@ -28,10 +28,17 @@ package enum SimulationRunner {
     run(seed: seed, sabotage: sabotage, mode: .hashOnly)
   }
 
+  /// The same seed, with the faults that suit the sabotage, without the sabotage: holds, or what
+  /// catches that one proves nothing.
+  package static func control(seed: UInt64, of sabotage: Sabotage) -> SimulationReport {
+    run(seed: seed, sabotage: sabotage, isControl: true, mode: .hashOnly)
+  }
+
   static func run(
-    seed: UInt64, sabotage: Sabotage?, mode: Transcript.Mode
+    seed: UInt64, sabotage: Sabotage?, isControl: Bool = false, mode: Transcript.Mode
   ) -> SimulationReport {
-    let cluster = Cluster(seed: seed, sabotage: sabotage, transcript: mode)
+    let cluster = Cluster(
+      seed: seed, sabotage: sabotage, isControl: isControl, transcript: mode)
     cluster.run()
     return SimulationReport(
       seed: seed, failure: cluster.failure, hash: cluster.transcript.hash,

@@ -9,6 +9,7 @@ extension Cluster {
     switch client.workload {
     case .registers(let group): registerCall(client, group: group)
     case .bank: bankCall(client)
+    case .locks(let lock): lockCall(client, lock: lock)
     }
   }
 
@@ -20,12 +21,13 @@ extension Cluster {
       }
       clients[number].lastIndex = max(clients[number].lastIndex, index)
     }
-    if case .outcome(.refused(let refusal), _) = reply {
+    if case .outcome(.refused(let refusal), _) = reply, call.lockStep == nil {
       return fail("refusal: client \(number) was refused: \(refusal.text)")
     }
     switch clients[number].workload {
     case .registers(let group): recordRegisters(call, reply, of: number, group: group)
     case .bank: recordBank(reply, of: number)
+    case .locks: recordLock(call, reply, of: number)
     }
   }
 
@@ -164,7 +166,7 @@ extension Cluster {
     guard var operation = call.operation else { return }
     if case .write = call.kind { operation.commandName = Checker.name(of: call.payload) }
     switch reply {
-    case .notDone: return
+    case .notDone, .renewed: return
     case .unknown: break
     case .values(_, let index):
       operation.position = index

@@ -27,6 +27,8 @@ enum Event {
   case reply(client: Int, attempt: UInt64, Reply)
   case clientTimeout(client: Int, attempt: UInt64)
   case clientNext(client: Int)
+  /// A watcher looks what there is for it.
+  case watch(watcher: Int)
   case nemesis
   /// Nodes whose disks were lost look for their place in the cluster.
   case repair

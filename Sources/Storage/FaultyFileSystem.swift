@@ -59,7 +59,9 @@ package final class FaultyFileSystem: FileSystem, Sendable {
   package func zeroSector(_ path: String, offset: Int) {
     edit(path) { bytes in
       let start = offset / FaultyDisk.sectorBytes * FaultyDisk.sectorBytes
-      for i in start..<min(bytes.count, start + FaultyDisk.sectorBytes) { bytes[i] = 0 }
+      // What was never synced is not on the disk yet.
+      let end = max(start, min(bytes.count, start + FaultyDisk.sectorBytes))
+      for i in start..<end { bytes[i] = 0 }
     }
   }
 

@@ -55,5 +55,6 @@ import Testing
   func isCaught(_ sabotage: Sabotage, seed: UInt64) {
     let failure = SimulationRunner.run(seed: seed, sabotage: sabotage).failure
     #expect(failure != nil, "\(sabotage) went unnoticed")
+    #expect(SimulationRunner.control(seed: seed, of: sabotage).failure == nil)
   }
 }

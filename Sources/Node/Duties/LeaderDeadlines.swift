@@ -1,4 +1,4 @@
-import Registry
+package import Registry
 
 /// What the leader times, and nobody else: TTL checks, sessions, services that stay critical.
 ///
@@ -6,9 +6,9 @@ import Registry
 /// starts with nothing and gives every deadline its full time afresh, so a failover expires nothing
 /// early. Times are nanoseconds on a monotonic clock. A change costs what it changes: the whole
 /// state is looked at once per leadership.
-struct LeaderDeadlines {
+package struct LeaderDeadlines {
   /// Folded names.
-  struct CheckKey: Hashable {
+  package struct CheckKey: Hashable {
     var node: String
     var id: String
     init(node: String, id: String) {
@@ -17,12 +17,12 @@ struct LeaderDeadlines {
     }
     init(_ check: CheckRecord) { self.init(node: check.node, id: check.id) }
   }
-  enum Key: Hashable {
+  package enum Key: Hashable {
     case ttl(CheckKey)
     case session(UniqueID)
     case deregister(CheckKey)
   }
-  enum Expired: Equatable {
+  package enum Expired: Equatable {
     case ttl(CheckKey)
     case session(UniqueID)
     case deregister(CheckKey, serviceID: String, CheckUnchanged)
@@ -36,7 +36,7 @@ struct LeaderDeadlines {
   /// time, at most this.
   static let graceNanosecondsMax: UInt64 = 500_000_000
   /// Consul's least value of DeregisterCriticalServiceAfter.
-  static let deregisterLeastNanoseconds: UInt64 = 60_000_000_000
+  package static let deregisterLeastNanoseconds: UInt64 = 60_000_000_000
   static let expiredOutput = "TTL expired"
 
   private let deregisterLeast: UInt64
@@ -47,7 +47,7 @@ struct LeaderDeadlines {
   private var ttlCount = 0
   private var brake = ExpiryBrake()
 
-  init(deregisterLeast: UInt64 = Self.deregisterLeastNanoseconds) {
+  package init(deregisterLeast: UInt64 = Self.deregisterLeastNanoseconds) {
     self.deregisterLeast = deregisterLeast
   }
 
@@ -55,7 +55,7 @@ struct LeaderDeadlines {
   /// When the brake on mass expiry ends; nil: it is off.
   var brakedUntil: UInt64? { brake.until }
 
-  mutating func reset() { self = LeaderDeadlines(deregisterLeast: deregisterLeast) }
+  package mutating func reset() { self = LeaderDeadlines(deregisterLeast: deregisterLeast) }
 
   // MARK: Following the state
 
@@ -84,12 +84,12 @@ struct LeaderDeadlines {
   /// It was not critical for a moment: the time of critical services starts over.
   mutating func noteRecovery(_ check: CheckKey) { disarm(.deregister(check)) }
 
-  mutating func follow(_ session: SessionRecord, now: UInt64) {
+  package mutating func follow(_ session: SessionRecord, now: UInt64) {
     guard armed[.session(session.id)] == nil else { return }
     renew(session, now: now)
   }
 
-  mutating func forget(_ session: UniqueID) { disarm(.session(session)) }
+  package mutating func forget(_ session: UniqueID) { disarm(.session(session)) }
 
   /// - Parameter restarts: a changed duration counts from now, not from the beginning.
   private mutating func arm(_ key: Key, _ duration: UInt64, restarts: Bool, now: UInt64) {
@@ -119,7 +119,7 @@ struct LeaderDeadlines {
 
   // MARK: Renewals
 
-  mutating func renew(_ session: SessionRecord, now: UInt64) {
+  package mutating func renew(_ session: SessionRecord, now: UInt64) {
     guard session.ttlNanoseconds > 0 else { return }
     set(.session(session.id), since: now, UInt64(session.ttlNanoseconds))
   }
@@ -135,7 +135,7 @@ struct LeaderDeadlines {
   mutating func earliest() -> UInt64? { queue.earliest() }
 
   /// What ran out by now. Each is named once; whoever acted on it calls `settle`.
-  mutating func takeExpired(now: UInt64, registry: Registry) -> [Expired] {
+  package mutating func takeExpired(now: UInt64, registry: Registry) -> [Expired] {
     var expired: [Expired] = []
     while let key = queue.takeDue(now: now) {
       switch key {
@@ -161,7 +161,7 @@ struct LeaderDeadlines {
 
   /// It was acted on; what is still armed (no quorum for a moment, or it changed just then) runs
   /// out again at `retryAt`, unless it was renewed meanwhile.
-  mutating func settle(_ key: Key, retryAt: UInt64) {
+  package mutating func settle(_ key: Key, retryAt: UInt64) {
     guard underWay.remove(key) != nil, armed[key] != nil else { return }
     queue.set(key, deadline: retryAt)
   }
