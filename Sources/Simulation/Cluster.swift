@@ -248,6 +248,10 @@ final class Cluster {
     case .faults: return
     case .healed:
       phase = .healed
+      // Who is paused wakes up first: half awake is no state that there is.
+      if let last = nodes.map(\.pausedUntil).max(), last > world.now {
+        return world.schedule(.phase(.healed), at: last)
+      }
       phaseStart = world.now
       operationsAtHeal = totals.operations
       heal()
@@ -262,7 +266,6 @@ final class Cluster {
     network.calm()
     for node in nodes {
       node.calmDisk()
-      node.pausedUntil = 0
       node.diskSlowness = 1
       if !node.isUp { start(node) }
     }

@@ -1,3 +1,4 @@
+import Node
 import Registry
 
 /// What a client asks of a node.
@@ -40,6 +41,6 @@ enum Waiter {
   case client(Request)
   /// A node that forwarded the command.
   case node(Int, ForwardID)
-  /// The leader itself, for a session that ran out in that leadership.
-  case leader(UniqueID, UInt64)
+  /// The leader itself, for what ran out in that leadership.
+  case leader(LeaderDeadlines.Key, UInt64)
 }

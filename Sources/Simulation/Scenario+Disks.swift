@@ -106,6 +106,50 @@ extension Scenario {
       run.run(10_000)
       run.expect(run.leader.raft.term == term, "the stuck node disturbs nobody")
     },
+    Scenario("D11", "the leader's disk is 50 times slower: writes go on, leadership hardly moves") {
+      run in
+      let old = run.leader
+      let term = old.raft.term
+      old.diskSlowness = 50
+      for _ in 0..<60 {
+        run.run(1_000)
+        run.waitForWrites(within: 1_000)
+      }
+      run.expect(run.leader.raft.term <= Term(term.value + 2), "at most one move")
+    },
+    Scenario("D14", "writes are lost or go astray: found when the disk is read, or harmless") {
+      run in
+      var wipes: UInt64 = 0
+      for round in 0..<40 {
+        let node = run.any()
+        let id = node.id
+        run.wait(3_000, for: "a disk at rest") { node.isDiskAtRest }
+        node.isDamaged = true
+        let after = Int(run.number(0...3))
+        if round % 2 == 0 {
+          node.disk.loseNextWrite(after: after)
+        } else {
+          node.disk.misdirectNextWrite(after: after)
+        }
+        run.run(run.number(100...600))
+        // The very last record cannot be told from one that was torn: others must follow it.
+        run.wait(3_000, for: "a disk at rest") { !node.isUp || node.isDiskAtRest }
+        run.cutPower(node)
+        node.calmDisk()
+        run.start(node)
+        if node.id != id {
+          wipes += 1
+          run.wait(6_000, for: "a voter in its place") {
+            run.leader.isConfigurationSettled && run.leader.raft.configuration.isVoter(node.id)
+              && !run.leader.raft.configuration.isMember(id)
+          }
+        }
+        node.isDamaged = false
+        run.waitForWrites(within: 2_000)
+        run.waitUntilEven(within: 3_000)
+      }
+      run.expect(wipes > 3, "some are found (\(wipes) of 40)")
+    },
     Scenario("D12", "a follower's disk is 100 times slower: commits are not") { run in
       let term = run.leader.raft.term
       run.followers(of: run.leader)[0].diskSlowness = 100

@@ -90,6 +90,24 @@ extension Scenario {
         run.waitForWrites(within: 900)
       }
     },
+    Scenario("T2", "a leader pauses between the confirmation of a read and its answer") { run in
+      for _ in 0..<20 {
+        let old = run.waitForLeader(within: 1_500)
+        old.nextReadPause = run.number(100...3_000) * 1_000
+        run.wait(3_000, for: "a pause") { old.nextReadPause == 0 }
+        run.wait(5_000, for: "its end") { old.pausedUntil <= run.cluster.world.now }
+        run.waitForWrites(within: 1_500)
+      }
+    },
+    Scenario("T5", "all nodes are suspended for two minutes, then one alone") { run in
+      for alone in [false, true] {
+        let old = run.waitForLeader(within: 1_500)
+        for node in run.nodes where !alone || node.slot == old.slot { run.pause(node, 120_000) }
+        run.run(120_100)
+        run.waitForLeader(within: 2_000)
+        run.waitForWrites(within: 1_500)
+      }
+    },
     Scenario("T4", "clocks that run 5 % apart change nothing", setUp: { $0.driftPermille = 50 }) {
       run in
       let term = run.leader.raft.term

@@ -31,6 +31,8 @@ struct SessionLedger {
   let driftPermille: UInt64
   private(set) var violation: String?
   private(set) var expiries: UInt64 = 0
+  /// Writes under a token of the past.
+  private(set) var lateWrites: UInt64 = 0
 
   init(locks: Int, driftPermille: UInt64) {
     lockTokens = Array(repeating: 0, count: locks)
@@ -89,6 +91,8 @@ struct SessionLedger {
     fail("fencing: a write of session \(id) is taken after the session ended")
   }
 
+  mutating func lateWriteWasRefused() { lateWrites += 1 }
+
   /// A write under a lock was refused; the client held it when it sent that.
   mutating func wasRefused(_ id: UniqueID, at now: UInt64) {
     guard let until = reliableUntil(id), now < until else { return }
@@ -142,12 +146,16 @@ struct SessionLedger {
 
   /// A session that lives although nobody renewed it since so long before; `since`: when the
   /// present leader began.
-  func overdue(leaderSince since: UInt64, at now: UInt64) -> String? {
+  func overdue(
+    leaderSince since: UInt64, at now: UInt64, registry: Registry
+  ) -> String? {
     for id in order {
       guard let session = known[id], session.isCreated, session.endedAt == nil else { continue }
       // Half a second of grace, looked at every 0.1 s, and a commit.
       let bound = max(session.sentAt, since) + most(session.ttl + 1_000_000) + 500_000
-      if now > bound { return "sessions: \(id) lives \((now - bound) / 1000) ms too long" }
+      guard now > bound else { continue }
+      let known = registry.session(id).map { "\($0)" } ?? "not known to the leader"
+      return "sessions: \(id) lives \((now - bound) / 1000) ms too long: \(known)"
     }
     return nil
   }

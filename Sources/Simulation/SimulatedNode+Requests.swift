@@ -75,6 +75,7 @@ extension SimulatedNode {
   /// The end of a turn: all that was collected goes on as one batch.
   func endTurn() {
     requests.isTurnScheduled = false
+    answerReadsAtIndex()
     if !requests.reads.isEmpty {
       requests.nextNumber += 1
       let id = ReadID(requests.nextNumber)
@@ -144,6 +145,12 @@ extension SimulatedNode {
     }
   }
 
+  /// Without anyone who waits for it.
+  func proposeDirectly(_ payload: [UInt8]) {
+    requests.proposing.append([])
+    step(.propose([payload]))
+  }
+
   private func forward(_ write: PendingWrite, _ request: Request, to leader: NodeID) {
     guard case .write(_, let hasRequestID) = request.body else { return }
     requests.nextNumber += 1
@@ -211,7 +218,7 @@ extension SimulatedNode {
       case .values, .unknown, .renewed: result = .unknown
       }
       cluster.send(.forwardReply(forwardID, result), from: slot, to: node)
-    case .leader(let id, let leadership): settle(id, leadership)
+    case .leader(let key, let leadership): settle(key, leadership)
     }
   }
 
@@ -279,6 +286,7 @@ extension SimulatedNode {
 
   func readAnswered(_ result: ReadResult) {
     guard let i = requests.readBatches.firstIndex(where: { $0.id == result.id }) else { return }
+    if nextReadPause > 0, let index = result.index { return pauseBeforeReads(i, at: index.value) }
     for request in requests.readBatches.remove(at: i).requests {
       guard let index = result.index else {
         respond(request, .notDone)
@@ -290,6 +298,17 @@ extension SimulatedNode {
         requests.readsAtIndex.append((index.value, request))
       }
     }
+  }
+
+  /// For scenarios: confirmed, and then nothing for a while.
+  private func pauseBeforeReads(_ batch: Int, at index: UInt64) {
+    for request in requests.readBatches.remove(at: batch).requests {
+      requests.readsAtIndex.append((index, request))
+    }
+    pausedUntil = cluster.world.now + nextReadPause
+    nextReadPause = 0
+    cluster.note("pauses between a confirmed read and its answer", slot)
+    scheduleTurn()
   }
 
   private func answerReadsAtIndex() {

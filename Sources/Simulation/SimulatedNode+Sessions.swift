@@ -45,23 +45,45 @@ extension SimulatedNode {
     guard sessions.isLeading, sessions.ticks % SessionTimes.lookTicks == 0 else { return }
     if sessions.isFullLookDue {
       sessions.isFullLookDue = false
+      for check in registry.agentChecks() { sessions.deadlines.follow(check, now: clock) }
       for session in registry.sessions() { sessions.deadlines.follow(session, now: clock) }
     }
     for expired in sessions.deadlines.takeExpired(now: clock, registry: registry) {
-      guard case .session(let id) = expired else { continue }
       if cluster.sabotage == .neverExpires { continue }
-      cluster.note("session \(id) ran out", slot)
-      sessions.ending.append(id)
-      let command = CommandEnvelope(time: 0, requestID: nil, command: .sessionDestroy(id))
-      requests.writes.append(
-        PendingWrite(
-          payload: command.encoded(), waiter: .leader(id, sessions.leadership), deadline: .max))
-      scheduleTurn()
+      cluster.note("ran out: \(expired)", slot)
+      switch expired {
+      case .session(let id):
+        sessions.ending.append(id)
+        proposeAsLeader(.sessionDestroy(id), for: .session(id))
+      case .ttl(let check):
+        let update = CheckUpdate(
+          checkID: check.id, fromHost: nil, node: check.node, status: "critical",
+          output: LeaderDeadlines.expiredOutput)
+        proposeAsLeader(.checkUpdate(update), for: .ttl(check))
+      case .deregister: continue
+      }
     }
+  }
+
+  private func proposeAsLeader(_ command: Command, for key: LeaderDeadlines.Key) {
+    let envelope = CommandEnvelope(time: 0, requestID: nil, command: command)
+    requests.writes.append(
+      PendingWrite(
+        payload: envelope.encoded(), waiter: .leader(key, sessions.leadership), deadline: .max))
+    scheduleTurn()
   }
 
   func followSessions(_ changes: ChangeSet) {
     guard sessions.isLeading else { return }
+    for change in changes.agentChecks {
+      let key = LeaderDeadlines.CheckKey(node: change.node, id: change.id)
+      guard let check = registry.agentCheck(change.id, host: change.node) else {
+        sessions.deadlines.forget(key)
+        continue
+      }
+      if change.status != "critical" { sessions.deadlines.noteRecovery(key) }
+      sessions.deadlines.follow(check, now: clock)
+    }
     for id in changes.sessionIDs {
       if let session = registry.session(id) {
         sessions.deadlines.follow(session, now: clock)
@@ -72,10 +94,10 @@ extension SimulatedNode {
   }
 
   /// The end that was proposed for a session is done, or is not.
-  func settle(_ id: UniqueID, _ leadership: UInt64) {
+  func settle(_ key: LeaderDeadlines.Key, _ leadership: UInt64) {
     guard leadership == sessions.leadership else { return }
-    sessions.ending.removeAll { $0 == id }
-    sessions.deadlines.settle(.session(id), retryAt: clock + SessionTimes.retryNanoseconds)
+    if case .session(let id) = key { sessions.ending.removeAll { $0 == id } }
+    sessions.deadlines.settle(key, retryAt: clock + SessionTimes.retryNanoseconds)
   }
 
   // MARK: Renewals

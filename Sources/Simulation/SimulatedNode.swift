@@ -28,7 +28,7 @@ final class SimulatedNode {
   /// Its clock's ticks are this long.
   let tickMicroseconds: UInt64
   /// Its wall clock is off by this much, in milliseconds.
-  let wallSkew: UInt64
+  var wallSkew: UInt64
   /// Something on the disk is not what was synced.
   var isDamaged = false
   /// It lost its disk, and looks for a place in the cluster.
@@ -37,6 +37,8 @@ final class SimulatedNode {
   var diskSlowness: UInt64 = 1
   /// The process dies when it comes there; for scenarios.
   var nextDeath: CrashPoint?
+  /// It pauses for so long between the next confirmed read and its answer; for scenarios.
+  var nextReadPause: UInt64 = 0
   /// Its disk is full until then; 0: it is not.
   var diskFullUntil: UInt64 = 0
   /// Writes wait for room; meanwhile it does not campaign.

@@ -86,7 +86,9 @@ extension Cluster {
   }
 
   func overdueSession(_ leader: SimulatedNode) -> String? {
-    sessionLedger.overdue(leaderSince: max(leader.sessions.since, phaseStart), at: world.now)
+    sessionLedger.overdue(
+      leaderSince: max(leader.sessions.since, phaseStart), at: world.now,
+      registry: leader.registry)
   }
 
   /// Looks what there is, connects, or goes to another node.
@@ -105,7 +107,10 @@ extension Cluster {
   }
 
   private func connect(_ number: Int) {
-    let node = nodes[world.index(below: nodes.count)]
+    connect(number, to: nodes[world.index(below: nodes.count)])
+  }
+
+  func connect(_ number: Int, to node: SimulatedNode) {
     watchers[number].isConnected = false
     watchers[number].process = node.process
     watchers[number].attempt += 1

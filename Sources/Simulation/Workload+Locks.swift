@@ -142,7 +142,7 @@ extension Cluster {
     case (.register, .outcome(.done, _)): clients[number].lock.isRegistered = true
     case (.create(let id), .outcome(.done, _)):
       sessionLedger.acknowledged(id, sentAt: call.firstSentAt)
-      clients[number].lock = LockState(isRegistered: true, session: id)
+      clients[number].lock.session = id
     case (.renew(let id), .renewed(true)):
       sessionLedger.acknowledged(id, sentAt: call.sentAt)
     case (.renew(let id), .renewed(false)): sessionIsGone(id, number)
@@ -158,6 +158,7 @@ extension Cluster {
       }
     case (.write(let id, _), .outcome(.transaction(.committed), _)):
       sessionLedger.wrote(id, sentAt: call.firstSentAt)
+    case (.write(_, false), .outcome(.transaction(.failed), _)): sessionLedger.lateWriteWasRefused()
     case (.write(let id, true), .outcome(.transaction(.failed), _)):
       sessionLedger.wasRefused(id, at: world.now)
       clients[number].lock.token = nil

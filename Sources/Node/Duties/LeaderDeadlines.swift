@@ -9,13 +9,13 @@ package import Registry
 package struct LeaderDeadlines {
   /// Folded names.
   package struct CheckKey: Hashable {
-    var node: String
-    var id: String
-    init(node: String, id: String) {
+    package var node: String
+    package var id: String
+    package init(node: String, id: String) {
       self.node = foldedName(node)
       self.id = foldedName(id)
     }
-    init(_ check: CheckRecord) { self.init(node: check.node, id: check.id) }
+    package init(_ check: CheckRecord) { self.init(node: check.node, id: check.id) }
   }
   package enum Key: Hashable {
     case ttl(CheckKey)
@@ -37,7 +37,7 @@ package struct LeaderDeadlines {
   static let graceNanosecondsMax: UInt64 = 500_000_000
   /// Consul's least value of DeregisterCriticalServiceAfter.
   package static let deregisterLeastNanoseconds: UInt64 = 60_000_000_000
-  static let expiredOutput = "TTL expired"
+  package static let expiredOutput = "TTL expired"
 
   private let deregisterLeast: UInt64
   private var queue = DeadlineQueue<Key>()
@@ -53,14 +53,14 @@ package struct LeaderDeadlines {
 
   var count: Int { queue.count }
   /// When the brake on mass expiry ends; nil: it is off.
-  var brakedUntil: UInt64? { brake.until }
+  package var brakedUntil: UInt64? { brake.until }
 
   package mutating func reset() { self = LeaderDeadlines(deregisterLeast: deregisterLeast) }
 
   // MARK: Following the state
 
   /// A check as it is now: armed if it has a deadline and none runs yet.
-  mutating func follow(_ check: CheckRecord, now: UInt64) {
+  package mutating func follow(_ check: CheckRecord, now: UInt64) {
     let key = CheckKey(check)
     let hasExpired = check.status == "critical" && check.output == Self.expiredOutput
     if check.definition.ttl > 0, !hasExpired {
@@ -76,13 +76,13 @@ package struct LeaderDeadlines {
     }
   }
 
-  mutating func forget(_ check: CheckKey) {
+  package mutating func forget(_ check: CheckKey) {
     disarm(.ttl(check))
     disarm(.deregister(check))
   }
 
   /// It was not critical for a moment: the time of critical services starts over.
-  mutating func noteRecovery(_ check: CheckKey) { disarm(.deregister(check)) }
+  package mutating func noteRecovery(_ check: CheckKey) { disarm(.deregister(check)) }
 
   package mutating func follow(_ session: SessionRecord, now: UInt64) {
     guard armed[.session(session.id)] == nil else { return }
@@ -124,7 +124,7 @@ package struct LeaderDeadlines {
     set(.session(session.id), since: now, UInt64(session.ttlNanoseconds))
   }
 
-  mutating func renew(_ check: CheckRecord, now: UInt64) {
+  package mutating func renew(_ check: CheckRecord, now: UInt64) {
     guard check.definition.ttl > 0 else { return }
     set(.ttl(CheckKey(check)), since: now, UInt64(check.definition.ttl))
   }
