@@ -236,6 +236,12 @@ package final class ConsulAPI<B: Backend> {
       }
       context.requestID = id
     }
+    if let value = request.header("x-roost-request-floor") {
+      guard let floor = UInt64(String(decoding: value, as: UTF8.self)) else {
+        throw .bad("Invalid X-Roost-Request-Floor: it must be an index")
+      }
+      context.requestFloor = floor
+    }
     return context
   }
 

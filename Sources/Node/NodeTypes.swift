@@ -23,6 +23,8 @@ package struct RequestContext: Sendable {
   /// The caller's token; ACLs are decided where the request is executed (empty: anonymous).
   package var token = ""
   package var requestID: UniqueID?
+  /// An index that the client knew before it sent this for the first time; nil: it did not say.
+  package var requestFloor: UInt64?
   /// Nanoseconds on the loop's clock (`EventLoop.now`); 0 = the configured request timeout.
   package var deadline: UInt64 = 0
   /// Decided by the leader, on what only it knows (who is silent, what ran out): never handed to

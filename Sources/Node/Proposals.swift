@@ -223,7 +223,9 @@ extension Node {
       return replyLater(.outcome(completion, .failure(failure)))
     }
     let payload = CommandEnvelope(
-      time: stampTime(), requestID: context.requestID, origin: proposals.nextStamp,
+      time: stampTime(), requestID: context.requestID,
+      // Without the client's word: a node that was paused did not know more then than now.
+      floor: min(context.requestFloor ?? .max, registry.stateIndex), origin: proposals.nextStamp,
       command: command
     ).encoded()
     guard payload.count <= ProposalTable.payloadBytesMax else {

@@ -47,23 +47,24 @@ extension Registry {
     if tag == .kvSet {
       let command = try KVSet(from: &reader)
       try reader.finish()
-      return once(header.requestID, &context) { registry, context in
+      return once(header, &context) { registry, context in
         registry.set(command, &context)
       }
     }
     let command = try Command(tag: tag, from: &reader)
     try reader.finish()
-    return once(header.requestID, &context) { registry, context in
+    return once(header, &context) { registry, context in
       registry.perform(command, &context)
     }
   }
 
   private mutating func once(
-    _ requestID: UniqueID?, _ context: inout ApplyContext,
+    _ header: CommandEnvelope.Header, _ context: inout ApplyContext,
     _ body: (inout Registry, inout ApplyContext) -> Outcome
   ) -> Outcome {
-    guard let requestID else { return body(&self, &context) }
+    guard let requestID = header.requestID else { return body(&self, &context) }
     if let first = remembered[requestID] { return first.outcome }
+    if let floor = header.floor, floor < forgottenThrough { return .refused(.requestForgotten) }
     let outcome = body(&self, &context)
     remember(requestID, outcome, index: context.index)
     return outcome

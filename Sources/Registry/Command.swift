@@ -172,14 +172,19 @@ package struct CommandEnvelope: Equatable, Sendable {
   package var time: UInt64
   /// Commands with the same id are applied once; later ones get the first outcome.
   package var requestID: UniqueID?
+  /// An index that the sender of the request knew before it sent it for the first time; see
+  /// `Registry.forgottenThrough`. Goes with a request id only.
+  package var floor: UInt64?
   /// Nil: never sent twice.
   package var origin: OriginStamp?
   package var command: Command
   package init(
-    time: UInt64, requestID: UniqueID?, origin: OriginStamp? = nil, command: Command
+    time: UInt64, requestID: UniqueID?, floor: UInt64? = nil, origin: OriginStamp? = nil,
+    command: Command
   ) {
     self.time = time
     self.requestID = requestID
+    self.floor = requestID == nil ? nil : floor
     self.origin = origin
     self.command = command
   }

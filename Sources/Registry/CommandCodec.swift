@@ -2,8 +2,8 @@ package import Wire
 
 /// The bytes of a command in the log:
 ///
-///     version 1 (u8) · time (u64) · 1 has request id, 2 has origin (u8) · [origin (20 bytes)] ·
-///     [request id (16 bytes)] · tag (u8) · body
+///     version 1 (u8) · time (u64) · 1 has request id, 2 has origin, 4 has floor (u8) ·
+///     [origin (20 bytes)] · [request id (16 bytes)] · [floor (u64)] · tag (u8) · body
 ///
 /// Decoding is strict: an unknown version or tag, a count beyond the end and bytes left over are
 /// errors, the same on every node. Nothing here nests, so nothing recurses.
@@ -20,9 +20,12 @@ extension CommandEnvelope {
     }
     writer.u8(Self.version)
     writer.u64(time)
-    writer.u8((requestID == nil ? 0 : Self.hasRequestID) | (origin == nil ? 0 : Self.hasOrigin))
+    writer.u8(
+      (requestID == nil ? 0 : Self.hasRequestID) | (origin == nil ? 0 : Self.hasOrigin)
+        | (floor == nil ? 0 : Self.hasFloor))
     origin?.encode(into: &writer)
     if let requestID { writer.uniqueID(requestID) }
+    if let floor { writer.u64(floor) }
     command.encode(into: &writer)
     return writer.bytes
   }
@@ -35,20 +38,32 @@ extension CommandEnvelope {
     }
   }
 
+  /// Sets the floor in encoded bytes that have one.
+  package static func stamp(_ bytes: inout [UInt8], floor: UInt64) {
+    guard bytes.count > timeOffset + 8, bytes[timeOffset + 8] & hasFloor != 0 else { return }
+    let start = timeOffset + 9 + (bytes[timeOffset + 8] & hasOrigin != 0 ? 20 : 0) + 16
+    guard bytes.count >= start + 8 else { return }
+    for i in 0..<8 { bytes[start + i] = UInt8(truncatingIfNeeded: floor >> UInt64(8 * i)) }
+  }
+
   /// What stands before the command.
   struct Header {
     let time: UInt64
     let origin: OriginStamp?
     let requestID: UniqueID?
+    let floor: UInt64?
 
     init(from reader: inout Reader) throws(WireError) {
       let version = try reader.u8()
       guard version == CommandEnvelope.version else { throw .unknownTag(UInt64(version)) }
       time = try reader.u64()
       let parts = try reader.u8()
-      guard parts <= 3 else { throw .unknownTag(UInt64(parts)) }
+      guard parts <= 7, parts & hasFloor == 0 || parts & hasRequestID != 0 else {
+        throw .unknownTag(UInt64(parts))
+      }
       origin = parts & hasOrigin != 0 ? try OriginStamp(from: &reader) : nil
       requestID = parts & hasRequestID != 0 ? try reader.uniqueID() : nil
+      floor = parts & hasFloor != 0 ? try reader.u64() : nil
     }
   }
 
@@ -58,7 +73,8 @@ extension CommandEnvelope {
     let command = try Command(tag: try CommandTag(from: &reader), from: &reader)
     try reader.finish()
     self.init(
-      time: header.time, requestID: header.requestID, origin: header.origin, command: command)
+      time: header.time, requestID: header.requestID, floor: header.floor, origin: header.origin,
+      command: command)
   }
 }
 

@@ -152,6 +152,7 @@ extension CommandEnvelope {
   /// Bits of the byte after the time.
   static var hasRequestID: UInt8 { 1 }
   static var hasOrigin: UInt8 { 2 }
+  static var hasFloor: UInt8 { 4 }
   private static var originOffset: Int { timeOffset + 8 + 1 }
 
   /// The stamp of encoded bytes, without decoding the rest. Nil when they have none.

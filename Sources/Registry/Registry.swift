@@ -84,6 +84,8 @@ package struct Registry: Sendable {
   /// By the index of their apply.
   var rememberedOrder = Tree<UInt64, UniqueID>()
   var rememberedBytes = 0
+  /// Of the outcomes applied up to this index some are forgotten; of those after it, none.
+  var forgottenThrough: UInt64 = 0
 
   /// Answers that may be asked for again when leadership moves.
   var origins = Origins()

@@ -128,6 +128,7 @@ extension Registry {
     restored.remembered = remembered
     restored.rememberedOrder = rememberedOrder
     restored.rememberedBytes = rememberedBytes
+    restored.forgottenThrough = forgottenThrough
     self = restored
     context.changes.everything = true
     context.changes.agentWorkChanged = true

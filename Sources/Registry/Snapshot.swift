@@ -13,6 +13,7 @@ enum SnapshotSection: UInt8, CaseIterable {
   case serviceIndexes, nodeIndexes, keys, tombstones, lockDelays, nodes, services, checks
   case sessions, remembered, origins
   case cluster, configEntries, events, queries, staged, clusterRecord
+  case forgotten
   case end = 255
 
   static var version: UInt8 { 1 }
@@ -122,6 +123,8 @@ package struct SnapshotEncoder: Sendable {
       for origin in registry.origins.known { origin.encode(into: &writer) }
     case .clusterRecord:
       if registry.cluster != ClusterRecord() { registry.cluster.encode(into: &writer) }
+    case .forgotten:
+      if registry.forgottenThrough > 0 { writer.varint(registry.forgottenThrough) }
     case .remembered:
       return Self.fill(registry.remembered, from: &cursor.id, into: &writer) { writer, id, entry in
         writer.uniqueID(id)

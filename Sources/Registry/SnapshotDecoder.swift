@@ -110,6 +110,7 @@ package struct SnapshotDecoder: Sendable {
       }
       registry.insertSession(record)
     case .remembered: try decodeRemembered(from: &body)
+    case .forgotten: registry.forgottenThrough = try body.varint()
     case .cluster, .configEntries, .events, .queries, .staged:
       try decodeClusterRecord(of: section, from: &body)
     case .clusterRecord: registry.cluster = try ClusterRecord(from: &body)

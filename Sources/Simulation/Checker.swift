@@ -193,10 +193,12 @@ struct Checker {
 
   func position(ofCommand name: UInt64) -> UInt64? { positions[name] }
 
-  /// A number for an encoded command, whatever time a leader stamped on it.
+  /// A number for an encoded command, whatever time a leader stamped on it, and whatever its sender
+  /// knew.
   static func name(of payload: [UInt8]) -> UInt64 {
     var bytes = payload
     CommandEnvelope.stamp(&bytes, time: 0)
+    CommandEnvelope.stamp(&bytes, floor: 0)
     return UInt64(Checksum.crc32c(bytes)) << 32 | UInt64(Checksum.crc32c(bytes, continuing: 1))
   }
 

@@ -35,6 +35,8 @@ struct Call {
   var isUncertain = false
   var payload: [UInt8] = []
   var lockStep: LockStep?
+  /// What the client knew before its first attempt.
+  var floor: UInt64 = 0
   /// When the first attempt left, and the last one.
   var firstSentAt: UInt64 = 0
   var sentAt: UInt64 = 0
@@ -50,6 +52,8 @@ struct Client {
   var call: Call?
   /// The newest index it was told; passed with stale reads.
   var lastIndex: UInt64 = 0
+  /// The newest that came with any answer.
+  var newestIndex: UInt64 = 0
   var known = Array(repeating: Known(), count: Operation.registersMax)
   /// What the last read of the bank saw; used by one transfer.
   var balances: [Balance] = []
@@ -88,7 +92,9 @@ extension Cluster {
   func nextOperation(_ number: Int) {
     guard phase == .faults || phase == .healed, clients[number].call == nil else { return }
     if world.random.chance(1, in: 20) { clients[number].node = world.index(below: nodes.count) }
+    let newestIndex = clients[number].newestIndex
     clients[number].call = makeCall(for: clients[number])
+    clients[number].call?.floor = newestIndex
     attempt(number)
   }
 
@@ -107,7 +113,8 @@ extension Cluster {
     case .write(let command):
       let isForgotten = sabotage == .forgetsRequestID && !call.payload.isEmpty
       let envelope = CommandEnvelope(
-        time: 0, requestID: isForgotten ? nil : call.requestID, command: command)
+        time: 0, requestID: isForgotten ? nil : call.requestID,
+        floor: sabotage == .ignoresRequestFloor ? .max : call.floor, command: command)
       call.payload = envelope.encoded()
       body = .write(call.payload, hasRequestID: call.requestID != nil)
     }
@@ -146,6 +153,12 @@ extension Cluster {
   func replied(_ number: Int, _ attempt: UInt64, _ reply: Reply) {
     guard clients[number].attempt == attempt, var call = clients[number].call else { return }
     switch reply {
+    case .outcome(.refused(.requestForgotten), let index):
+      clients[number].newestIndex = max(clients[number].newestIndex, index)
+      // Whatever copies there are of the attempts so far are refused from now on: what is certain
+      // not to be done may be tried as new.
+      if !call.isUncertain { call.floor = clients[number].newestIndex }
+      totals.forgotten += 1
     case .outcome, .values, .renewed:
       return finish(number, call, reply)
     case .notDone: break
@@ -153,6 +166,8 @@ extension Cluster {
       if case .write = call.kind { call.isUncertain = sabotage != .callsUnknownFailed }
     }
     clients[number].node = world.index(below: nodes.count)
+    // One that may have been done before is not asked for again in vain.
+    if case .outcome = reply, call.isUncertain { return finish(number, call, .unknown) }
     let isSafe = call.requestID != nil || !call.isUncertain
     clients[number].call = call
     if isSafe, call.attemptsLeft > 0 {
@@ -163,6 +178,11 @@ extension Cluster {
   }
 
   private func finish(_ number: Int, _ call: Call, _ reply: Reply) {
+    switch reply {
+    case .outcome(_, let index), .values(_, let index):
+      clients[number].newestIndex = max(clients[number].newestIndex, index)
+    case .notDone, .unknown, .renewed: break
+    }
     clients[number].call = nil
     clients[number].attempt += 1
     switch reply {

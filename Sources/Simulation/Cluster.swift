@@ -22,6 +22,8 @@ struct Totals {
   var wipes: UInt64 = 0
   var configurations: UInt64 = 0
   var undecided: UInt64 = 0
+  /// Attempts whose request id may have been forgotten.
+  var forgotten: UInt64 = 0
   /// From the end of all faults until clients had their first answers.
   var recoveryMicrosecondsMax: UInt64 = 0
 }

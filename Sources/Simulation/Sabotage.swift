@@ -105,6 +105,8 @@ package enum Sabotage: String, CaseIterable, Sendable {
   case answersWithoutTermCheck
   /// Retried writes lose their request id on the way to the leader.
   case forgetsRequestID
+  /// Request ids that may have been forgotten are taken for new.
+  case ignoresRequestFloor
   /// A forwarded write without a request id is sent again.
   case retriesWithoutRequestID
   // MARK: Sessions, locks, watches
@@ -171,6 +173,11 @@ extension SimulationOptions {
       nemesis.downMicrosecondsMax = 800_000
       raft.appendEntriesMax = 1
       faultMicroseconds = 40_000_000
+    case .ignoresRequestFloor:
+      requestIDsMax = 5
+      network.straggling = 100
+      network.straggleMicroseconds = 1_000_000
+      attemptMicroseconds = 300_000
     case .renewsWithoutRound, .keepsOldDeadlines, .neverExpires, .trustsLocksForever:
       holdLocks()
     case .watchesWithoutBarrier, .resumesTooLate, .keepsChangeLogOnInstall:

@@ -73,7 +73,10 @@ extension Scenario {
         run.waitUntilEven(within: 1_500)
       }
     },
-    Scenario("T1", "a paused leader that wakes up serves nothing old and follows") { run in
+    Scenario(
+      "T1", "a paused leader that wakes up serves nothing old, does nothing twice, and follows",
+      setUp: { $0.requestIDsMax = 100 }
+    ) { run in
       for pause in [200, 1_000, 5_000, 60_000] as [UInt64] {
         let old = run.waitForLeader(within: 1_500)
         run.pause(old, pause)

@@ -104,6 +104,7 @@ extension SimulationOptions {
     valuePaddingMax = pick([0, 16, 64, 2_000])
     driftPermille = pick([0, 0, 50, 300])
     turnMicroseconds = pick([0, 200, 200, 2_000])
+    requestIDsMax = pick([10, 200, 20_000])
     lockers = pick([0, 0, 2, 3])
     locks = pick([1, 1, 2])
     sessionMicroseconds = pick([1_000_000, 2_000_000, 4_000_000])

@@ -98,7 +98,7 @@ package struct SimulationTotals: Sendable {
       + "\(sums.elections) elections, \(sums.crashes) crashes, \(sums.partitions) partitions, "
       + "\(sums.snapshots) snapshots, \(sums.installs) installed, \(sums.wipes) disks replaced, "
       + "\(sums.truncations) truncations, \(sums.configurations) configurations, "
-      + "\(sums.undecided) histories undecided, "
+      + "\(sums.forgotten) request ids forgotten, \(sums.undecided) histories undecided, "
       + "slowest recovery \(sums.recoveryMicrosecondsMax / 1000) ms"
   }
 }
@@ -117,6 +117,7 @@ extension Totals {
     wipes += other.wipes
     configurations += other.configurations
     undecided += other.undecided
+    forgotten += other.forgotten
     recoveryMicrosecondsMax = max(recoveryMicrosecondsMax, other.recoveryMicrosecondsMax)
   }
 }

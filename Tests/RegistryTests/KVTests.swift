@@ -184,4 +184,32 @@ import Testing
     #expect(t.apply(.kvSet(set), requestID: t.id(3)) == .flag(false))
     #expect(t.apply(.kvSet(set), requestID: t.id(1)) == .flag(false))
   }
+
+  /// Had it been applied, then after its floor; what was forgotten since may be it.
+  @Test func aRequestOlderThanWhatIsRememberedIsRefused() throws {
+    var options = Registry.Options()
+    options.requestIDsMax = 2
+    var t = Harness(options: options)
+    func put(_ id: UInt64, floor: UInt64) -> Outcome {
+      let set = KVSet(key: Key("k\(id)"), value: [1], flags: 0, mode: .plain)
+      let envelope = CommandEnvelope(
+        time: 1, requestID: t.id(id), floor: floor, command: .kvSet(set))
+      return t.apply(bytes: envelope.encoded())
+    }
+    for id in 1...3 as ClosedRange<UInt64> { #expect(put(id, floor: 0) == .flag(true)) }
+    let paused = t.index
+    // The first is forgotten: the same again may not be told from a new one.
+    #expect(put(1, floor: 0) == .refused(.requestForgotten))
+    #expect(t.changes.isEmpty)
+    #expect(put(4, floor: 0) == .refused(.requestForgotten))
+    // Known ones are answered, and who knows more than was forgotten is new.
+    #expect(put(3, floor: 0) == .flag(true))
+    #expect(put(4, floor: 1) == .flag(true))
+    #expect(put(5, floor: paused) == .flag(true))
+    #expect(put(6, floor: 1) == .refused(.requestForgotten))
+    // A snapshot tells it, too.
+    t = Harness(t, with: try t.restored())
+    #expect(put(6, floor: 1) == .refused(.requestForgotten))
+    #expect(put(6, floor: t.index) == .flag(true))
+  }
 }
