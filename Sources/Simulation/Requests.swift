@@ -22,6 +22,8 @@ struct Request {
   var body: Body
   /// The node that it came through, when that one passed it on to the leader.
   var via: Int?
+  /// The node has handed it to more than one leader, or to one twice.
+  var isRepeated = false
 }
 
 /// What a client is told.

@@ -8,6 +8,17 @@ struct PendingWrite {
   var waiter: Waiter
   /// Given up after that moment.
   var deadline: UInt64
+  /// A leader has it, or had it: another copy of it may be applied yet.
+  var wasHanded = false
+
+  /// It is about to be handed to a leader.
+  mutating func hand() {
+    if wasHanded, case .client(var request) = waiter {
+      request.isRepeated = true
+      waiter = .client(request)
+    }
+    wasHanded = true
+  }
 }
 
 /// What clients and other nodes wait for at one node; lost with the process.
@@ -116,7 +127,7 @@ extension SimulatedNode {
       return true
     }
     let expired = retried.filter { $0.deadline <= now }
-    for write in expired { answer(write.waiter, .notDone) }
+    for write in expired { answer(write.waiter, write.wasHanded ? .unknown : .notDone) }
     retried.removeAll { $0.deadline <= now }
     if !retried.isEmpty { dispatch(retried) }
   }
@@ -128,7 +139,9 @@ extension SimulatedNode {
       var payloads = writes.map(\.payload)
       let time = cluster.wallMilliseconds + wallSkew
       for i in payloads.indices { CommandEnvelope.stamp(&payloads[i], time: time) }
-      requests.proposing.append(writes)
+      var handed = writes
+      for i in handed.indices { handed[i].hand() }
+      requests.proposing.append(handed)
       return step(.propose(payloads))
     }
     for write in writes {
@@ -159,6 +172,8 @@ extension SimulatedNode {
       hasRequestID || cluster.sabotage == .retriesWithoutRequestID
         || cluster.sabotage == .callsLostForwardsNotDone
       ? cluster.world.now + cluster.options.attemptMicroseconds / 3 : write.deadline
+    var write = write
+    write.hand()
     requests.forwarding.append(
       .init(id: forwardID, write: write, hasRequestID: hasRequestID, retryAt: retryAt))
     cluster.send(.forward(forwardID, write.payload), from: slot, to: cluster.slot(of: leader))
@@ -209,7 +224,12 @@ extension SimulatedNode {
 
   private func answer(_ waiter: Waiter, _ reply: Reply) {
     switch waiter {
-    case .client(let request): cluster.reply(to: request, reply, from: slot)
+    case .client(let request):
+      // Of two copies one may have been applied and forgotten.
+      if request.isRepeated, case .outcome(.refused(.requestForgotten), _) = reply {
+        return cluster.reply(to: request, .unknown, from: slot)
+      }
+      cluster.reply(to: request, reply, from: slot)
     case .node(let node, let forwardID):
       let result: Forwarded
       switch reply {
