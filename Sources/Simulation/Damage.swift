@@ -9,13 +9,13 @@ extension Cluster {
   ///
   /// At rest: the log has a record that proves what was synced. Damage of the very last record
   /// before that cannot be told from a torn write by anyone.
-  func damage(_ node: SimulatedNode) {
+  func damage(_ node: SimulatedNode, in directories: [String] = ["log", "snapshots"]) {
     let isWhole = nodes.allSatisfy { !$0.wasWiped && !$0.isDamaged }
     guard isWhole, node.isDiskAtRest else { return }
     node.crash(losingPower: false)
     let disk = node.disk
     var files: [String] = []
-    for directory in ["log", "snapshots"] {
+    for directory in directories {
       files += ((try? disk.list(directory)) ?? []).map { directory + "/" + $0 }
     }
     guard !files.isEmpty else { return }

@@ -37,27 +37,15 @@ extension Scenario {
       }
     },
     Scenario("D4", "bits flip in what is synced: the node refuses to start, and is replaced") {
-      run in
-      var attempts = 0
-      while run.cluster.totals.wipes < 6, !run.hasFailed {
-        attempts += 1
-        let node = run.any()
-        let id = node.id
-        run.wait(3_000, for: "a disk at rest") { node.isDiskAtRest }
-        run.cluster.damage(node)
-        run.run(50)
-        if node.id == id {
-          run.start(node)
-        } else {
-          run.wait(6_000, for: "a voter in its place") {
-            run.leader.isConfigurationSettled && run.leader.raft.configuration.isVoter(node.id)
-              && !run.leader.raft.configuration.isMember(id)
-          }
-        }
-        run.waitForWrites(within: 2_000)
-        run.expect(attempts < 200, "damage is noticed")
-      }
+      rot($0, in: ["log", "snapshots"])
     },
+    Scenario(
+      "D6", "snapshots rot: found when they are read, and the node is replaced",
+      setUp: {
+        $0.snapshotEntries = 20
+        $0.raft.trailingEntries = 0
+      }
+    ) { rot($0, in: ["snapshots"]) },
     Scenario("D15", "a wiped disk: its node comes back as another one, learner first") { run in
       for node in run.nodes {
         let id = node.id
@@ -157,4 +145,26 @@ extension Scenario {
       run.expect(run.leader.raft.term == term, "nobody elects")
     },
   ]
+
+  private static func rot(_ run: ScenarioRun, in directories: [String]) {
+    var attempts = 0
+    while run.cluster.totals.wipes < 6, !run.hasFailed {
+      attempts += 1
+      let node = run.any()
+      let id = node.id
+      run.wait(3_000, for: "a disk at rest") { node.isDiskAtRest }
+      run.cluster.damage(node, in: directories)
+      run.run(50)
+      if node.id == id {
+        run.start(node)
+      } else {
+        run.wait(6_000, for: "a voter in its place") {
+          run.leader.isConfigurationSettled && run.leader.raft.configuration.isVoter(node.id)
+            && !run.leader.raft.configuration.isMember(id)
+        }
+      }
+      run.waitForWrites(within: 2_000)
+      run.expect(attempts < 200, "damage is noticed")
+    }
+  }
 }
