@@ -13,6 +13,11 @@ package protocol DNSDataSource: AnyObject {
   func owner(ofAddress ip: [UInt8]) -> DNSOwner?
   /// The instances that a prepared query selects now; nil when there is no such query.
   func preparedQuery(_ name: String) -> DNSPreparedQuery?
+  /// Whoever asks may have been told of changes that are not known here yet, though stale answers
+  /// are allowed: `catchUp` first.
+  var mayLackAnsweredWrites: Bool { get }
+  /// Calls `done` when they are known, or soon in any case.
+  func catchUp(_ done: @escaping () -> Void)
   /// Makes sure that what is read next is not older than this call; false when that cannot be.
   func confirm(_ done: @escaping (Bool) -> Void)
 }

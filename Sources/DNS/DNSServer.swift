@@ -140,7 +140,12 @@ package final class DNSServer {
       return send(answers.message, way)
     }
     let asker = Asker(way: way, query: query)
-    guard !options.isStaleAllowed else { return answer(asker) }
+    if options.isStaleAllowed {
+      guard source.mayLackAnsweredWrites, begin() else { return answer(asker) }
+      return source.catchUp { [weak self] in
+        if let self, end() { answer(asker) }
+      }
+    }
     guard begin() else { return fail(asker) }
     source.confirm { [weak self] isConfirmed in
       guard let self, end() else { return }

@@ -139,6 +139,7 @@ extension Node {
         let sequence = try reader.varint()
         let answer = try reader.u8()
         if answer == 0 {
+          lastForwardedAnswer = loop.now
           complete(sequence, try Outcome(from: &reader))
         } else if answer == Forwarding.Refusal.overloaded.rawValue {
           fail(sequence, .overloaded("the leader has too much under way"))

@@ -117,6 +117,8 @@ package final class Node {
   var tornTailUntil: UInt64 = 0
   var rejectionThrottle = LogThrottle()
   var wasLeader = false
+  /// When the leader last answered a write that came through this node; the log may bring it later.
+  var lastForwardedAnswer: UInt64?
   var coarseTicks = 0
 
   /// Opens the data directory, recovers, binds the peer port. Does not touch the network otherwise.

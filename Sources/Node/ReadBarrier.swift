@@ -181,3 +181,14 @@ extension Node {
     reads.retry(askedBefore: now > patience ? now - patience : 0)
   }
 }
+
+extension Node {
+  /// Long enough for the log to bring what the leader has answered already.
+  private static let catchUpNanoseconds: UInt64 = 500_000_000
+
+  /// Clients of this node may have been told of writes that are not applied here yet.
+  package var mayLackAnsweredWrites: Bool {
+    guard let last = lastForwardedAnswer else { return false }
+    return loop.now < last + Self.catchUpNanoseconds
+  }
+}

@@ -36,6 +36,17 @@ final class RegistryDNS: DNSDataSource {
       name, in: node.registry, at: node.configuration.nodeName, lag: lag)
   }
 
+  var mayLackAnsweredWrites: Bool { node.mayLackAnsweredWrites }
+
+  /// A read barrier; without a leader what is here is good enough after a moment.
+  func catchUp(_ done: @escaping () -> Void) {
+    var context = RequestContext()
+    context.deadline = node.loop.now + Self.catchUpNanosecondsMax
+    node.readBarrier(context) { _ in done() }
+  }
+
+  private static let catchUpNanosecondsMax: UInt64 = 200_000_000
+
   func confirm(_ done: @escaping (Bool) -> Void) {
     node.readBarrier(RequestContext()) { failure in done(failure == nil) }
   }

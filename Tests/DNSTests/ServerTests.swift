@@ -86,6 +86,19 @@ import Testing
     #expect(fixture.server.counters.questions == 1)
   }
 
+  @Test func whatClientsWereToldOfIsWaitedFor() throws {
+    let source = FakeSource.small()
+    source.mayLackAnsweredWrites = true
+    let fixture = try Fixture(source)
+    fixture.send(question("web.service.consul"))
+    #expect(fixture.loop.run(forAtMost: 10 * second) { source.catchUps.count == 1 })
+    #expect(fixture.box.messages.isEmpty)
+    source.services["web"]?.removeLast()
+    source.catchUps[0]()
+    #expect(fixture.loop.run(forAtMost: 10 * second) { fixture.box.messages.count == 1 })
+    #expect(try Reply(fixture.box.messages[0]).addresses == [[10, 0, 0, 1]])
+  }
+
   @Test func malformedQuestionsGetACodeAndAnswersNothing() throws {
     let fixture = try Fixture()
     fixture.send([1, 2, 3])

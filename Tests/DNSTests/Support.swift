@@ -20,6 +20,9 @@ final class FakeSource: DNSDataSource {
   func node(named name: String) -> DNSNode? { nodes[name.lowercased()] }
   func owner(ofAddress ip: [UInt8]) -> DNSOwner? { owners[ip] }
   func preparedQuery(_ name: String) -> DNSPreparedQuery? { queries[name] }
+  var mayLackAnsweredWrites = false
+  var catchUps: [() -> Void] = []
+  func catchUp(_ done: @escaping () -> Void) { catchUps.append(done) }
   func confirm(_ done: @escaping (Bool) -> Void) {
     if let confirms { done(confirms) } else { confirmations.append(done) }
   }

@@ -148,5 +148,7 @@ final class FewFacts: DNSDataSource {
   func preparedQuery(_ name: String) -> DNSPreparedQuery? {
     DNSPreparedQuery(service: "web", instances: two, nearCount: 1, ttl: 9)
   }
+  var mayLackAnsweredWrites: Bool { false }
+  func catchUp(_ done: @escaping () -> Void) { done() }
   func confirm(_ done: @escaping (Bool) -> Void) { done(true) }
 }
