@@ -161,7 +161,12 @@ private struct LogWorker<Files: FileSystem> {
       while try turn() {}
       try syncAndAnswer()
     } catch {
-      notify(.failed(ticket: queue.withLock { $0.end() }, error))
+      var final = error
+      // Nobody would hear of room again: this is the end, and must not look like a refusal.
+      if case .diskFull(let path) = error {
+        final = .io(operation: "write", path: path, code: ENOSPC, name: "no space left on device")
+      }
+      notify(.failed(ticket: queue.withLock { $0.end() }, final))
     }
     _ = queue.withLock { $0.end() }
     log.close()
@@ -204,7 +209,7 @@ private struct LogWorker<Files: FileSystem> {
       case .reset(let index):
         try writeGroup()
         try syncAndAnswer()
-        try log.reset(after: index)
+        try resetWhenThereIsRoom(index)
       }
     }
     try writeGroup()
@@ -213,6 +218,20 @@ private struct LogWorker<Files: FileSystem> {
       notify(.compacted(through: compactTo))
     }
     spaceIsShort.value.store(log.isShortOfSpace, ordering: .relaxed)
+  }
+
+  /// On most file systems there is always room for it: the space was taken beforehand. One that
+  /// never writes in place may have none.
+  private func resetWhenThereIsRoom(_ index: LogIndex) throws(StorageError) {
+    while true {
+      do { return try log.reset(after: index) } catch {
+        guard case .diskFull = error else { throw error }
+        let isStopping = queue.wait(milliseconds: LogWriter.retryMilliseconds) {
+          $0.isStopping ? true : nil
+        }
+        guard isStopping == nil else { throw error }
+      }
+    }
   }
 
   private mutating func collect(_ batch: LogBatch, _ ticket: UInt64) {
@@ -282,8 +301,13 @@ extension LogWorker {
   private mutating func idle() throws(StorageError) {
     try syncAndAnswer()
     if log.needsMark {
-      try log.mark()
-      try log.sync()
+      do {
+        try log.mark()
+        try log.sync()
+      } catch {
+        // Only a proof: it can wait for room.
+        guard case .diskFull = error else { throw error }
+      }
     } else {
       // Pieces follow each other without a pause, unless something is queued.
       while queue.withLock({ $0.items.isEmpty && !$0.isStopping }) {
