@@ -14,9 +14,11 @@ import Storage
 ///
 /// Failures: a node that says hello with fewer starts, or with a shorter log, than is known of it
 /// has an old copy of its data, or is a clone: nobody speaks with it, so its vote counts nowhere.
-/// When enough members have told it so, it puts its data aside and joins as a new node. What this
-/// cannot see: a copy that lags behind by less than two seconds, shown to a leader that never
-/// heard the original.
+/// A hello that was overtaken by acknowledgements looks alike, so the refused node decides: its log
+/// either reaches what the other says it held, or is an old copy. Such a node puts its data aside and
+/// joins as a new one, but only while the others have a leader without it; otherwise its data may be
+/// the last there are, and people must look. What this cannot see: a copy that lags behind by less
+/// than two seconds, shown to a leader that never heard the original.
 struct ClusterWatch {
   static let markNanoseconds: UInt64 = 2_000_000_000
   static let retryNanoseconds: UInt64 = 1_000_000_000
@@ -25,8 +27,10 @@ struct ClusterWatch {
   var incarnations: [(node: NodeID, incarnation: UInt64)] = []
   var isProposing = false
   var nextMarksAt: UInt64 = 0
-  /// Who told this node that its data is an old copy.
-  var accusers: [NodeID] = []
+  /// Who told this node that its data is an old copy, since when, and when last.
+  var accusers: [(node: NodeID, since: UInt64, last: UInt64)] = []
+  /// Who was refused for that by this node, and when last.
+  var refused: [(node: NodeID, at: UInt64)] = []
 
   mutating func note(_ node: NodeID, _ incarnation: UInt64) {
     if let place = incarnations.firstIndex(where: { $0.node == node }) {
@@ -121,30 +125,54 @@ extension Node {
   // MARK: Old copies
 
   /// What is wrong with a node that says hello; nil: nothing.
-  func doubts(about other: PeerIdentity) -> String? {
+  func doubts(about other: PeerIdentity) -> PeerDoubt? {
+    let doubt = findDoubts(about: other)
+    clusterWatch.refused.removeAll { $0.node == other.nodeID }
+    if doubt != nil { clusterWatch.refused.append((other.nodeID, loop.now)) }
+    return doubt
+  }
+
+  private func findDoubts(about other: PeerIdentity) -> PeerDoubt? {
     guard other.clusterID != nil, raft.configuration.names(other.nodeID) else { return nil }
+    let hasLeader = raft.leader.map { $0 != other.nodeID } ?? false
     let mark = registry.cluster.mark(of: other.nodeID.value)
     if let mark, other.incarnation < mark.incarnation {
-      return "the data directory of \(name(of: other.nodeID)) is an old copy or a clone: this is"
+      let text =
+        "the data directory of \(name(of: other.nodeID)) is an old copy or a clone: this is"
         + " its start \(other.incarnation), and start \(mark.incarnation) was seen"
+      return PeerDoubt(text: text, heldIndex: hasLeader ? .max : 0)
     }
     var held = mark?.index ?? 0
     if let progress = raft.progress.first(where: { $0.id == other.nodeID }) {
       held = max(held, min(progress.matchIndex, raft.commitIndex).value)
     }
     guard other.persistedIndex < held else { return nil }
-    return "the data directory of \(name(of: other.nodeID)) is an old copy: its log ends at"
-      + " \(other.persistedIndex), and it had acknowledged \(held)"
+    let text =
+      "the data directory of \(name(of: other.nodeID)) is an old copy: its log ended at"
+      + " \(other.persistedIndex) when it said so, and it had acknowledged \(held)"
+    return PeerDoubt(text: text, heldIndex: hasLeader ? held : 0)
   }
 
   /// Another member refuses this node as an old copy. What it goes by is replicated state, but one
   /// that went wrong must not take down more than itself: of five or more, two have to say so.
   func accused(_ rejection: PeerRejection) {
     guard rejection.reason == .oldCopy, !rejection.isOurs, let accuser = rejection.nodeID,
-      raft.configuration.hasVoter(accuser), !clusterWatch.accusers.contains(accuser)
+      raft.configuration.hasVoter(accuser)
     else { return }
-    clusterWatch.accusers.append(accuser)
-    guard clusterWatch.accusers.count >= max(1, raft.configuration.voters.count / 2) else { return }
+    guard rejection.heldIndex > transport.persistedIndex else {
+      return clusterWatch.accusers.removeAll { $0.node == accuser }
+    }
+    let now = loop.now
+    // A leader who lost its majority to such nodes notices within this time.
+    let patience = UInt64(configuration.raft.electionTimeoutMilliseconds) * 4_000_000
+    clusterWatch.accusers.removeAll { now >= $0.last + patience }
+    if let place = clusterWatch.accusers.firstIndex(where: { $0.node == accuser }) {
+      clusterWatch.accusers[place].last = now
+    } else {
+      clusterWatch.accusers.append((accuser, now, now))
+    }
+    let lasting = clusterWatch.accusers.count { now >= $0.since + patience }
+    guard lasting >= max(1, raft.configuration.voters.count / 2) else { return }
     rebuild("the other members say that this node must not vote: \(rejection.text)")
   }
 

@@ -213,7 +213,6 @@ extension Node {
     switch state {
     case .connected:
       logger.log(.debug, "peer", "connected", [("node", name(of: peer))])
-      clusterWatch.accusers.removeAll { $0 == peer }
       raft.step(.linkRestored(peer), into: &effects)
       // What was sent before the break may be lost.
       if raft.leader == peer {

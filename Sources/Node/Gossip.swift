@@ -194,7 +194,13 @@ extension Node {
       raft.configuration.outgoing.isEmpty
     else { return gossip.voterMissingSince = nil }
     let others = raft.configuration.voters.filter { $0 != id }
-    let missing = others.filter { !gossip.isHeard($0, now: now) }
+    let missing = others.filter { voter in
+      !gossip.isHeard(voter, now: now)
+        // Not for the sake of one that is refused.
+        && !clusterWatch.refused.contains {
+          $0.node == voter && now < $0.at + Gossip.silenceNanoseconds
+        }
+    }
     guard !missing.isEmpty else { return gossip.voterMissingSince = nil }
     let since = gossip.voterMissingSince ?? now
     gossip.voterMissingSince = since

@@ -33,6 +33,8 @@ enum Handshake {
   struct Fault: Error, Equatable {
     var reason: PeerRejection.Reason
     var text: String
+    /// See `PeerDoubt.heldIndex`; 0 for every other reason.
+    var heldIndex: UInt64 = 0
   }
 
   // MARK: Preamble
@@ -115,6 +117,7 @@ enum Handshake {
   static func encode(_ fault: Fault, into writer: inout Writer) {
     writer.u8(fault.reason.rawValue)
     writer.text(fault.text)
+    writer.u64(fault.heldIndex)
   }
 
   static func decodeRefusal(_ reader: inout Reader) throws(WireError) -> Fault {
@@ -123,8 +126,9 @@ enum Handshake {
       throw .unknownTag(UInt64(rawReason))
     }
     let text = try name(&reader)
+    let heldIndex = try reader.u64()
     try reader.finish()
-    return Fault(reason: reason, text: text)
+    return Fault(reason: reason, text: text, heldIndex: heldIndex)
   }
 
   // MARK: The rules

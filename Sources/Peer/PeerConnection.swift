@@ -14,7 +14,7 @@ enum PeerEnd {
 protocol PeerConnectionOwner: AnyObject {
   func connectionOwnHello(purpose: PeerPurpose, target: NodeID?) -> Handshake.Hello
   /// Why a node of this cluster must not be spoken to; nil when it may.
-  func connectionDoubts(_ other: PeerIdentity) -> String?
+  func connectionDoubts(_ other: PeerIdentity) -> PeerDoubt?
   func connectionDidOpen(_ connection: PeerConnection, _ hello: PeerHello)
   func connection(_ connection: PeerConnection, didReceive message: Message)
   func connection(_ connection: PeerConnection, didReceiveFrame kind: UInt8, _ payload: [UInt8])
@@ -157,9 +157,9 @@ final class PeerConnection: TCPConnectionDelegate {
   }
 
   /// Tells the other side why, then closes.
-  func refuse(_ reason: PeerRejection.Reason, _ text: String) {
+  func refuse(_ reason: PeerRejection.Reason, _ text: String, heldIndex: UInt64 = 0) {
     guard phase != .ended, let tcp else { return }
-    let fault = Handshake.Fault(reason: reason, text: text)
+    let fault = Handshake.Fault(reason: reason, text: text, heldIndex: heldIndex)
     if !isDialer, phase == .preamble || phase == .hello {
       tcp.output.withStorage { Handshake.appendPreamble(to: &$0) }
     }
@@ -300,17 +300,19 @@ final class PeerConnection: TCPConnectionDelegate {
     if let fault = Handshake.fault(in: hello, own: own, expected: target) {
       return refuse(fault.reason, fault.text)
     }
-    if let text = owner.connectionDoubts(hello.identity) { return refuse(.oldCopy, text) }
+    if let doubt = owner.connectionDoubts(hello.identity) {
+      return refuse(.oldCopy, doubt.text, heldIndex: doubt.heldIndex)
+    }
     if !isDialer { sendHello() }
     phase = .open
     owner.connectionDidOpen(self, peerHello)
   }
 
   private func refusalArrived(_ fault: Handshake.Fault) {
-    end(
-      .rejected(
-        PeerRejection(
-          reason: fault.reason, address: address, nodeID: target ?? remoteID, text: fault.text,
-          isOurs: false)))
+    var rejection = PeerRejection(
+      reason: fault.reason, address: address, nodeID: target ?? remoteID, text: fault.text,
+      isOurs: false)
+    rejection.heldIndex = fault.heldIndex
+    end(.rejected(rejection))
   }
 }

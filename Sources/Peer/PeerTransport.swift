@@ -35,7 +35,7 @@ package final class PeerTransport {
   /// The last log entry on the disk, for handshakes.
   package var persistedIndex: UInt64 = 0
   /// Asked at each handshake whether the other side is who it was: says what is wrong with it.
-  package var doubts: ((PeerIdentity) -> String?)?
+  package var doubts: ((PeerIdentity) -> PeerDoubt?)?
 
   let loop: EventLoop
   let limits: PeerLimits
@@ -316,8 +316,10 @@ extension PeerTransport: PeerConnectionOwner {
       advertisedPort: advertised?.port ?? localAddress.port)
   }
 
-  func connectionDoubts(_ other: PeerIdentity) -> String? {
-    doubts?(other).map { String(decoding: $0.utf8.prefix(250), as: UTF8.self) }
+  func connectionDoubts(_ other: PeerIdentity) -> PeerDoubt? {
+    guard var doubt = doubts?(other) else { return nil }
+    doubt.text = String(decoding: doubt.text.utf8.prefix(250), as: UTF8.self)
+    return doubt
   }
 
   func connectionDidOpen(_ connection: PeerConnection, _ hello: PeerHello) {

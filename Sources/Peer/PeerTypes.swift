@@ -82,6 +82,20 @@ package enum PeerLinkState: Equatable, Sendable {
   case broken(refused: Bool)
 }
 
+/// Why a node of this cluster must not be spoken to: its disk holds less than it once did.
+///
+/// A hello may be older than what is known of its sender by other ways, so the refused node looks
+/// itself whether its log reaches `heldIndex`: what it had acknowledged before, it has.
+package struct PeerDoubt: Equatable, Sendable {
+  package var text: String
+  /// What it is known to have had; `.max`: another start was seen. 0: nothing may follow from this.
+  package var heldIndex: UInt64
+  package init(text: String, heldIndex: UInt64) {
+    self.text = text
+    self.heldIndex = heldIndex
+  }
+}
+
 /// Why a connection was closed by a handshake or a bad frame; for logs.
 package struct PeerRejection: Equatable, Sendable, CustomStringConvertible {
   package enum Reason: UInt8, Sendable, CaseIterable {
@@ -110,6 +124,8 @@ package struct PeerRejection: Equatable, Sendable, CustomStringConvertible {
   package var text: String
   /// This side refused (or found the fault); otherwise the other side told us so.
   package var isOurs: Bool
+  /// With `oldCopy`; see `PeerDoubt`.
+  package var heldIndex: UInt64 = 0
   package init(reason: Reason, address: String, nodeID: NodeID?, text: String, isOurs: Bool) {
     self.reason = reason
     self.address = address
