@@ -27,6 +27,8 @@ package final class LocalCluster: @unchecked Sendable {
   private let dataFolders: [Int: URL]
   /// Between all nodes, when asked for; joiners are not behind them.
   package private(set) var proxies: LinkProxies?
+  /// Between all nodes and their disks, when asked for; nil without a C compiler.
+  package private(set) var disks: DiskFaults?
 
   /// The program under test: `ROOST_BINARY`, this program itself, or the one that was built beside
   /// the tests.
@@ -43,16 +45,18 @@ package final class LocalCluster: @unchecked Sendable {
   /// - Parameters:
   ///   - settings: more keys for every node's configuration, such as `["raft": […]]`.
   ///   - isProxied: the nodes reach each other through `proxies`.
+  ///   - hasDiskFaults: the nodes reach their disks through `disks`.
   ///   - dataFolders: other places for the data of some nodes, by position.
   package init(
     count: Int, settings: [String: Any] = [:], start: Bool = true, isProxied: Bool = false,
-    dataFolders: [Int: URL] = [:]
+    hasDiskFaults: Bool = false, dataFolders: [Int: URL] = [:]
   ) throws {
     folder = FileManager.default.temporaryDirectory
       .appendingPathComponent("roost-cluster-\(UUID().uuidString.prefix(8))")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     self.settings = settings
     self.dataFolders = dataFolders
+    if hasDiskFaults { disks = DiskFaults(folder: folder) }
     let ports = try Ports.take(count * 2)
     for i in 0..<count {
       nodes.append(
@@ -98,6 +102,15 @@ package final class LocalCluster: @unchecked Sendable {
   package func dataFolder(_ i: Int) -> URL {
     dataFolders[i] ?? folder.appendingPathComponent("data-\(nodes[i].name)")
   }
+  /// What it holds on its disk.
+  package func dataBytes(_ i: Int) -> Int {
+    let path = dataFolder(i).path
+    let names = (try? FileManager.default.subpathsOfDirectory(atPath: path)) ?? []
+    return names.reduce(0) { total, name in
+      let attributes = try? FileManager.default.attributesOfItem(atPath: path + "/" + name)
+      return total + (attributes?[.size] as? Int ?? 0)
+    }
+  }
   package func configurationFile(_ i: Int) -> URL {
     folder.appendingPathComponent("\(nodes[i].name).json")
   }
@@ -134,6 +147,10 @@ package final class LocalCluster: @unchecked Sendable {
     process.standardOutput = output
     process.standardError = output
     process.standardInput = FileHandle.nullDevice
+    if let disks {
+      process.environment = ProcessInfo.processInfo.environment.merging(
+        try disks.environment(i), uniquingKeysWith: { _, new in new })
+    }
     try process.run()
     nodes[i].process = process
   }
@@ -150,6 +167,21 @@ package final class LocalCluster: @unchecked Sendable {
     let end = Date().addingTimeInterval(seconds)
     while process.isRunning, Date() < end { usleep(20_000) }
     return process.isRunning ? nil : process.terminationStatus
+  }
+
+  /// Runs another command of the program to its end; what it printed on both outputs.
+  package func runTool(_ arguments: [String]) throws -> (status: Int32, text: String) {
+    let process = Process()
+    process.executableURL = Self.binary
+    process.arguments = arguments
+    let pipe = Pipe()
+    process.standardOutput = pipe
+    process.standardError = pipe
+    process.standardInput = FileHandle.nullDevice
+    try process.run()
+    let text = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    process.waitUntilExit()
+    return (process.terminationStatus, text)
   }
 
   // MARK: What the nodes say

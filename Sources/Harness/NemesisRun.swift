@@ -5,66 +5,81 @@ import RoostClient
 import Simulation
 import Synchronization
 
-/// A long run of everything at once against real processes: kills, pauses, cut and slow links,
-/// corrupt bytes, wiped and full disks, under clients that write down what they see; then the
-/// verdict (`roost nemesis`).
+/// A long run of everything at once against real processes: kills, power cuts, pauses, cut and slow
+/// links, corrupt bytes, full, hanging, failing and wiped disks, members removed and taken in again,
+/// under clients that write down what they see; then the verdict (`roost nemesis`).
 ///
 /// Happy path: the seed is printed first and decides the faults (not the moments at which processes
 /// meet them). Faults come one or two at a time and heal by themselves. At the end everything is
-/// healed, the cluster must be whole within the bound, every key is read once more, and each key's
-/// history must be linearizable: so nothing acknowledged is lost. Failures are told with the
-/// folder that holds logs and history, which then stays.
+/// healed, the cluster must be whole within the bound, every key is read once more through every
+/// node, and each key's history must be linearizable: so nothing acknowledged is lost. What the
+/// nodes use must stay within bounds and must not grow. Failures are told with the folder that holds
+/// logs and history, which then stays.
 package final class NemesisRun: @unchecked Sendable {
   // Sound: the threads of the clients use the atomics and the history only, which are safe.
-  private let cluster: LocalCluster
-  private let net: LinkProxies
-  private var random: SplitMix
+  let cluster: LocalCluster
+  let net: LinkProxies
+  let disks: DiskFaults?
+  var random: SplitMix
+  var faults: [String: Int] = [:]
+  /// Found while running.
+  var problems: [String] = []
+  let say: (String) -> Void
   private let history = History()
   private let stopping = Atomic<Bool>(false)
   private let running = Atomic<Int>(0)
   private let answered = Atomic<Int>(0)
   /// The keys change every few seconds, so that no history grows beyond what can be checked.
   private let epoch = Atomic<Int>(0)
-  private var usage = Usage()
-  private var faults: [String: Int] = [:]
-  private var mount: (folder: URL, filler: URL)?
-  private let say: (String) -> Void
+  private var samples: [Usage] = []
   private let start = Date()
 
   private static let clients = 6
   private static let keys = 3
   private static let epochSeconds = 5.0
-  private static let residentBytesMax = 768 << 20
-  private static let descriptorsMax = 512
+  private static let residentBytesMax = 256 << 20
+  private static let descriptorsMax = 256
   private static let diskBytesMax = 1 << 30
-  private static let healSeconds = 30.0
+  /// Memory and descriptors may differ by so much between the beginning and the end of a run.
+  private static let growthFactorMax = 1.5
+  private static let reportSeconds = 60.0
 
-  /// The most that any node used.
+  /// The most that any node used at one time.
   private struct Usage {
     var residentBytes = 0
     var descriptors = 0
     var diskBytes = 0
+
+    static func most(_ all: some Sequence<Usage>) -> Usage {
+      all.reduce(into: Usage()) { most, one in
+        most.residentBytes = max(most.residentBytes, one.residentBytes)
+        most.descriptors = max(most.descriptors, one.descriptors)
+        most.diskBytes = max(most.diskBytes, one.diskBytes)
+      }
+    }
+
+    var text: String {
+      "\(residentBytes >> 20) MB of memory, \(descriptors) descriptors, \(diskBytes >> 20) MB on disk"
+    }
   }
 
   package init(seed: UInt64, say: @escaping (String) -> Void) throws {
     random = SplitMix(seed: seed)
     self.say = say
-    mount = Self.mountSmallDisk()
-    if mount == nil { say("no full disks: mounting a small file system needs root") }
-    let folders = mount.map { [2: $0.folder.appendingPathComponent("data")] } ?? [:]
     cluster = try LocalCluster(
       count: 3, settings: ["raft": ["snapshot_after_entries": 2000]], isProxied: true,
-      dataFolders: folders)
+      hasDiskFaults: true)
     guard let proxies = cluster.proxies else { throw LocalCluster.Failure("no proxies") }
     net = proxies
+    disks = cluster.disks
+    if disks == nil { say("no faults of disks but lost ones: there is no C compiler here") }
   }
 
   /// - Returns: what is wrong; empty when all held.
   package func run(seconds: Double) -> [String] {
     startClients()
-    var problems: [String] = []
     let end = start.addingTimeInterval(seconds)
-    var nextReport = start.addingTimeInterval(30)
+    var nextReport = start.addingTimeInterval(Self.reportSeconds)
     do {
       while Date() < end {
         epoch.store(
@@ -72,38 +87,35 @@ package final class NemesisRun: @unchecked Sendable {
         try faultAndHeal()
         try sample()
         if Date() > nextReport {
-          nextReport = Date().addingTimeInterval(30)
+          nextReport = Date().addingTimeInterval(Self.reportSeconds)
           say(progress)
         }
       }
-      try healEverything()
+      let begin = Date()
+      try awaitWhole()
+      say("whole again \(Int(Date().timeIntervalSince(begin) * 1000)) ms after the last fault")
     } catch { problems.append("\(error)") }
     stopping.store(true, ordering: .relaxed)
     while running.load(ordering: .acquiring) > 0 { Pause.milliseconds(5) }
-    if problems.isEmpty { problems += judge() }
+    if !cluster.nodes.contains(where: { $0.process?.isRunning != true }), problems.isEmpty {
+      readEverything()
+    }
+    judge()
     say(progress)
+    say("at most \(Usage.most(samples).text) at one node")
     let file = cluster.folder.appendingPathComponent("history.jsonl")
     let text = history.all.map(History.line).joined(separator: "\n") + "\n"
-    try? Data(text.utf8).write(to: file)
-    finish(keepsFolder: true)
+    do { try Data(text.utf8).write(to: file) } catch { problems.append("\(error)") }
+    cluster.keepsFolder = true
     say("history: \(file.path)")
     return problems
-  }
-
-  private func finish(keepsFolder: Bool) {
-    cluster.keepsFolder = keepsFolder
-    for i in 0..<3 { cluster.signal(i, SIGKILL) }
-    // Sound: the text lives for the call.
-    if let mount { unsafe umount2(mount.folder.path, Int32(MNT_DETACH)) }
   }
 
   private var progress: String {
     let list = faults.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
     return
       "\(Int(Date().timeIntervalSince(start))) s: \(answered.load(ordering: .relaxed)) answered,"
-      + " \(history.count) recorded; \(list.joined(separator: ", ")); at most"
-      + " \(usage.residentBytes >> 20) MB, \(usage.descriptors) descriptors,"
-      + " \(usage.diskBytes >> 20) MB on disk"
+      + " \(history.count) recorded; \(list.joined(separator: ", "))"
   }
 
   // MARK: Clients
@@ -128,120 +140,10 @@ package final class NemesisRun: @unchecked Sendable {
     }
   }
 
-  // MARK: Faults
-
-  private func pause(_ range: ClosedRange<UInt64>) {
-    Pause.milliseconds(
-      Int(range.lowerBound + random.below(range.upperBound - range.lowerBound + 1)))
-  }
-
-  private func faultAndHeal() throws {
-    let victim = Int(random.below(3))
-    let other = (victim + 1 + Int(random.below(2))) % 3
-    let names = cluster.nodes.map(\.name)
-    let kind = random.below(12)
-    switch kind {
-    case 0, 1:
-      note("kill")
-      cluster.signal(victim, SIGKILL)
-      pause(0...2500)
-      try cluster.start(victim)
-    case 2:
-      note("kill two")
-      for i in [victim, other] { cluster.signal(i, SIGKILL) }
-      pause(0...2000)
-      for i in [victim, other] { try cluster.start(i) }
-    case 3, 4:
-      note("pause")
-      cluster.signal(victim, SIGSTOP)
-      pause(200...4000)
-      cluster.signal(victim, SIGCONT)
-    case 5:
-      note("isolate")
-      net.isolate(names[victim], from: names)
-      pause(500...4000)
-    case 6:
-      note("one way")
-      net.set(from: names[victim], to: names[other], .cut)
-      pause(500...4000)
-    case 7:
-      note("partial")
-      net.setBothWays(names[victim], names[other], .cut)
-      pause(500...5000)
-    case 8:
-      note("slow")
-      net.setBothWays(names[victim], names[other], .delay(5 + random.below(150)))
-      net.set(from: names[other], to: names[victim], .throttle(bytesPerSecond: 50_000))
-      pause(500...4000)
-    case 9:
-      note("reset and corrupt")
-      for _ in 0..<5 {
-        net.corrupt(from: names[victim], to: names[other])
-        pause(20...200)
-        net.reset(names[victim], names[other])
-      }
-    case 10: try wipe(victim)
-    default: try fillDisk()
-    }
-    net.healAll()
-    if random.below(3) > 0 { pause(200...2500) }
-  }
-
-  private func note(_ fault: String) { faults[fault, default: 0] += 1 }
-
-  /// Only while the others hold everything: two lost disks are a lost quorum.
-  private func wipe(_ victim: Int) throws {
-    try awaitWhole()
-    note("wipe")
-    cluster.signal(victim, SIGKILL)
-    try FileManager.default.removeItem(at: cluster.dataFolder(victim))
-    try cluster.start(victim)
-    try awaitWhole()
-  }
-
-  private func fillDisk() throws {
-    guard let mount else { return }
-    note("full disk")
-    _ = FileManager.default.createFile(atPath: mount.filler.path, contents: nil)
-    let handle = try FileHandle(forWritingTo: mount.filler)
-    for size in [1 << 20, 4096] {
-      let piece = Data(repeating: 1, count: size)
-      while (try? handle.write(contentsOf: piece)) != nil {}
-    }
-    try handle.close()
-    pause(1000...5000)
-    try FileManager.default.removeItem(at: mount.filler)
-  }
-
-  /// Three voters, and all of them in one term with one leader.
-  private func awaitWhole() throws {
-    try cluster.wait("a whole cluster", seconds: Self.healSeconds) {
-      for i in 0..<3 where cluster.nodes[i].process?.isRunning != true { try cluster.start(i) }
-      let reports = (0..<3).compactMap { cluster.report($0) }
-      return reports.count == 3 && Set(reports.map(\.term)).count == 1
-        && reports.count { $0.role == "leader" } == 1
-        && reports.allSatisfy { report in
-          report.members.count == 3 && report.members.allSatisfy(\.isVoter)
-            && ["leader", "follower"].contains(report.role)
-        }
-    }
-  }
-
-  private func healEverything() throws {
-    net.healAll()
-    let begin = Date()
-    try awaitWhole()
-    say("whole again \(Int(Date().timeIntervalSince(begin) * 1000)) ms after the last fault")
-    for i in 0..<3 {
-      let state = cluster.nodes[i].process?.isRunning ?? false
-      guard state else { throw LocalCluster.Failure("\(cluster.nodes[i].name) has ended") }
-    }
-  }
-
   // MARK: Verdict
 
-  private func judge() -> [String] {
-    var problems: [String] = []
+  /// The last word on every key, through every node.
+  private func readEverything() {
     let reader = RecordingClient(number: -1, history: history, nodes: [])
     for (key, _) in history.byKey() {
       for node in cluster.nodes {
@@ -252,27 +154,53 @@ package final class NemesisRun: @unchecked Sendable {
         }
       }
     }
+  }
+
+  private func judge() {
     var undecided = 0
-    for (key, events) in history.byKey() {
+    let histories = history.byKey()
+    for (key, events) in histories {
       switch LinearizabilityChecker.check(events.map(\.operation)) {
       case .linearizable: break
       case .undecided: undecided += 1
       case .violation(let text): problems.append("\(key) is not linearizable: \(text)")
       }
     }
-    if undecided > 0 { say("\(undecided) histories were too large to decide") }
-    if usage.residentBytes > Self.residentBytesMax {
-      problems.append("a node took too much memory")
+    say("\(histories.count) histories, of which \(undecided) were too large to decide")
+    if undecided * 20 > histories.count { problems.append("too much could not be decided") }
+    judgeUsage()
+    for i in 0..<3 {
+      let log = cluster.log(i)
+      let file = cluster.logFile(i).path
+      if log.contains("Fatal error") {
+        problems.append("\(cluster.nodes[i].name) trapped; see \(file)")
+      }
+      // Nothing that happens here is a reason for it.
+      if log.contains("joins as a new node") {
+        problems.append("\(cluster.nodes[i].name) took its data for an old copy; see \(file)")
+      }
     }
-    if usage.descriptors > Self.descriptorsMax { problems.append("a node leaks descriptors") }
-    if usage.diskBytes > Self.diskBytesMax { problems.append("a node fills its disk") }
-    for i in 0..<3 where cluster.log(i).contains("Fatal error") {
-      problems.append("\(cluster.nodes[i].name) trapped; see \(cluster.logFile(i).path)")
-    }
-    return problems
+  }
+
+  /// Bounds, and no growth: the last fifth of the run beside the second, when all is warm.
+  private func judgeUsage() {
+    let most = Usage.most(samples)
+    if most.residentBytes > Self.residentBytesMax { problems.append("a node took too much memory") }
+    if most.descriptors > Self.descriptorsMax { problems.append("a node leaks descriptors") }
+    if most.diskBytes > Self.diskBytesMax { problems.append("a node fills its disk") }
+    let fifth = samples.count / 5
+    guard fifth >= 10 else { return }
+    let early = Usage.most(samples[fifth..<(2 * fifth)])
+    let late = Usage.most(samples.suffix(fifth))
+    say("early: \(early.text); late: \(late.text)")
+    let isLarger =
+      Double(late.residentBytes) > Double(early.residentBytes) * Self.growthFactorMax
+      || Double(late.descriptors) > Double(early.descriptors) * Self.growthFactorMax
+    if isLarger { problems.append("what the nodes use grows") }
   }
 
   private func sample() throws {
+    var usage = Usage()
     for i in 0..<3 {
       if let process = cluster.nodes[i].process, process.isRunning {
         let folder = "/proc/\(process.processIdentifier)"
@@ -282,22 +210,8 @@ package final class NemesisRun: @unchecked Sendable {
         let open = (try? FileManager.default.contentsOfDirectory(atPath: folder + "/fd"))?.count
         usage.descriptors = max(usage.descriptors, open ?? 0)
       }
-      let path = cluster.dataFolder(i).path
-      let names = (try? FileManager.default.subpathsOfDirectory(atPath: path)) ?? []
-      let bytes = names.reduce(0) { total, name in
-        let attributes = try? FileManager.default.attributesOfItem(atPath: path + "/" + name)
-        return total + (attributes?[.size] as? Int ?? 0)
-      }
-      usage.diskBytes = max(usage.diskBytes, bytes)
+      usage.diskBytes = max(usage.diskBytes, cluster.dataBytes(i))
     }
-  }
-
-  private static func mountSmallDisk() -> (folder: URL, filler: URL)? {
-    let folder = FileManager.default.temporaryDirectory
-      .appendingPathComponent("roost-disk-\(UUID().uuidString.prefix(8))")
-    try? FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-    // Sound: the texts live for the call.
-    guard unsafe Glibc.mount("tmpfs", folder.path, "tmpfs", 0, "size=320m") == 0 else { return nil }
-    return (folder, folder.appendingPathComponent("filler"))
+    samples.append(usage)
   }
 }

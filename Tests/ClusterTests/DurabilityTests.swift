@@ -13,7 +13,7 @@ struct DurabilityTests {
       for round in 0..<3 {
         let load = Load(writers: 4, prefix: "torn\(round)") { cluster.nodes.map(\.http) }
         load.start()
-        usleep(400_000)
+        try load.await(50 + 31 * round, cluster)
         for i in 0..<3 { cluster.signal(i, SIGKILL) }
         load.stop()
         try Self.tearLastRecord(cluster.dataFolder(round))
@@ -53,10 +53,9 @@ struct DurabilityTests {
   @Test func keptConnectionsSeeNoFailureWhileOthersRestart() async throws {
     try await onThread {
       let cluster = try LocalCluster(count: 3)
-      let down = Locked<Int?>(nil)
+      let desk = Locked(Desk())
       let stopping = Locked(false)
       let failures = Locked<[String]>([])
-      let written = Locked(0)
       let group = DispatchGroup()
       let ports = cluster.nodes.map(\.httpPort)
       for writer in 0..<4 {
@@ -68,7 +67,7 @@ struct DurabilityTests {
           while !stopping.value {
             number += 1
             let node = (writer + number) % 3
-            guard down.value != node else {
+            guard desk.update({ $0.enter(node) }) else {
               kept[node] = nil
               continue
             }
@@ -77,34 +76,53 @@ struct DurabilityTests {
               kept[node] = connection
               let answer = try connection.exchange("PUT", "/v1/kv/kept/\(writer)/\(number)?cas=0")
               if answer.status != 200 || answer.body != Array("true".utf8) {
-                failures.value = failures.value + ["\(node): \(answer.head)"]
+                failures.update { $0.append("\(node): \(answer.head)") }
               }
-              written.value = written.value + 1
             } catch {
-              // Only what happens at a node that is up counts.
-              if down.value != node { failures.value = failures.value + ["\(node): \(error)"] }
+              failures.update { $0.append("\(node): \(error)") }
               kept[node] = nil
             }
+            desk.update { $0.leave(node) }
           }
         }
       }
-      usleep(300_000)
+      func awaitWrites(_ more: Int) throws {
+        let goal = desk.value.served + more
+        try cluster.wait("\(more) more writes", seconds: 60) { desk.value.served >= goal }
+      }
       for i in 0..<3 {
-        down.value = i
-        usleep(250_000)
+        desk.update { $0.down = i }
+        try cluster.wait("the last requests to end") { desk.value.underWay[i] == 0 }
         cluster.signal(i, SIGTERM)
-        usleep(300_000)
+        try awaitWrites(100)
         try cluster.start(i)
         try cluster.wait("\(cluster.nodes[i].name) to be back") {
           ["follower", "leader"].contains(cluster.report(i)?.role)
         }
-        down.value = nil
-        usleep(200_000)
+        desk.update { $0.down = nil }
+        try awaitWrites(100)
       }
       stopping.value = true
       group.wait()
       #expect(failures.value == [])
-      #expect(written.value > 300)
+    }
+  }
+
+  /// Who is asked: nobody where a node is down, and it goes down when nobody asks it any more.
+  private struct Desk {
+    var down: Int?
+    var underWay = [0, 0, 0]
+    var served = 0
+
+    mutating func enter(_ node: Int) -> Bool {
+      guard down != node else { return false }
+      underWay[node] += 1
+      return true
+    }
+
+    mutating func leave(_ node: Int) {
+      underWay[node] -= 1
+      served += 1
     }
   }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import Harness
 import RoostClient
 
 /// Clients that write all the time and keep book of what was acknowledged.
@@ -16,6 +17,8 @@ final class Load: @unchecked Sendable {
   private var lastAck = Date()
   private var longest: TimeInterval = 0
   private var total = 0
+  /// Requests under way, by address.
+  private var underWay: [String: Int] = [:]
 
   let writers: Int
   private let addresses: @Sendable () -> [String]
@@ -46,6 +49,26 @@ final class Load: @unchecked Sendable {
     while lock.withLock({ threads > 0 }) { usleep(5_000) }
   }
 
+  /// Waits for so many more acknowledged writes: what a test goes by instead of time.
+  func await(_ more: Int, _ cluster: LocalCluster, seconds: Double = 60) throws {
+    let goal = count + more
+    try cluster.wait("\(more) more acknowledged writes", seconds: seconds) { count >= goal }
+  }
+
+  /// Waits until no request is under way at an address that is given out no more.
+  func awaitNobody(at address: String, _ cluster: LocalCluster) throws {
+    try cluster.wait("the requests at \(address) to end", seconds: 30) {
+      lock.withLock { underWay[address, default: 0] == 0 }
+    }
+  }
+
+  /// Waits for a node to end while writes go on, which is what makes it reach its end.
+  func awaitEnd(of node: Int, _ cluster: LocalCluster, _ what: String) throws {
+    try cluster.wait("\(cluster.nodes[node].name) \(what)", seconds: 60) {
+      cluster.nodes[node].process?.isRunning != true
+    }
+  }
+
   func resetGap() {
     lock.withLock {
       longest = 0
@@ -63,21 +86,28 @@ final class Load: @unchecked Sendable {
     var turn = writer
     while !lock.withLock({ stopping }) {
       number += 1
-      let list = addresses()
-      guard !list.isEmpty else {
+      turn += 1
+      // Chosen and counted in one step, so that `awaitNobody` misses none.
+      let chosen: String? = lock.withLock {
+        let list = addresses()
+        guard !list.isEmpty else { return nil }
+        underWay[list[turn % list.count], default: 0] += 1
+        return list[turn % list.count]
+      }
+      guard let address = chosen else {
         usleep(5_000)
         continue
       }
-      turn += 1
+      defer { lock.withLock { underWay[address, default: 0] -= 1 } }
       let value = Array("\(number)".utf8)
       do {
-        var roost = try Roost(addresses: [list[turn % list.count]])
+        var roost = try Roost(addresses: [address])
         roost.readSeconds = 10
         // One key per number: a plain write, so a retry by the cluster must not show twice.
         let written = try roost.put("\(key)/\(number)", value, cas: 0)
         note(writer, number, written: written)
       } catch {
-        note(writer, number, error: error, address: list[turn % list.count])
+        note(writer, number, error: error, address: address)
       }
     }
   }

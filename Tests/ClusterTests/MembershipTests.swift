@@ -29,7 +29,7 @@ struct MembershipTests {
       for name in ["node5", "node4"] {
         let i = try #require(cluster.nodes.firstIndex { $0.name == name })
         usable.value = usable.value.filter { $0 != cluster.nodes[i].http }
-        usleep(300_000)
+        try load.awaitNobody(at: cluster.nodes[i].http, cluster)
         let peer = try #require(try cluster.client(0).raftPeers().first { $0.node == name })
         try cluster.client(0).removePeer(id: peer.id)
         try cluster.wait("\(name) to be gone") {

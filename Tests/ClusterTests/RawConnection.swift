@@ -46,6 +46,11 @@ final class RawConnection {
     return Array(buffer.prefix(max(0, size)))
   }
 
+  func request(_ method: String, _ target: String, headers: String, body: [UInt8]) {
+    let head = "\(method) \(target) HTTP/1.1\r\nHost: x\r\n\(headers)"
+    send(Array("\(head)Content-Length: \(body.count)\r\n\r\n".utf8) + body)
+  }
+
   func exchange(_ method: String, _ target: String, body: [UInt8] = []) throws -> Answer {
     send(
       Array("\(method) \(target) HTTP/1.1\r\nHost: x\r\nContent-Length: \(body.count)\r\n\r\n".utf8)
