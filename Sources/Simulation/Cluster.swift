@@ -314,6 +314,7 @@ final class Cluster {
       // A client may still try one node after the other, most of them no members any more.
       + UInt64(Self.attemptsMax) * options.attemptMicroseconds
       + sessionLedger.most(options.sessionMicroseconds) + 2_000_000
+      + (options.network.straggling > 0 ? options.network.straggleMicroseconds : 0)
     {
       fail(
         "agreement: clients stopped, and the members did not reach one state"

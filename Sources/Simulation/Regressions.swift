@@ -17,6 +17,7 @@ enum Regressions {
     (788_265_738, "links stay cut although one of the voters has lost its disk"),
     (788_267_602, "the same, with five nodes"),
     (2_422_567_405, "damage in a file that was never synced"),
+    (671_096_755, "a renewal under way for ten seconds makes its session live longer"),
     (178, "a write handed to two leaders: one copy applied and forgotten, the other refused"),
     (18, "the same"),
     (1_347_649_993, "a slow watcher does not reach the end within the bound"),

@@ -136,13 +136,13 @@ extension SimulationOptions {
   mutating func suit(_ sabotage: Sabotage) {
     self.sabotage = sabotage
     switch sabotage {
-    case .votesTwice, .savesTermWithoutVote, .doesNotSyncVotes, .countsOneVoteTwice,
-      .takesOldTerms:
+    case .votesTwice, .countsOneVoteTwice, .takesOldTerms:
       crowdElections()
     case .countsOldVotes:
       crowdElections()
       network.voteEchoes = 900
-    case .votesBeforeSync:
+    case .votesBeforeSync, .savesTermWithoutVote, .doesNotSyncVotes:
+      // Two that cannot see each other, and a voter between them that dies as it votes.
       crowdElections()
       voters = 3
       spares = 0

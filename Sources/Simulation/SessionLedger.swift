@@ -147,12 +147,12 @@ struct SessionLedger {
   /// A session that lives although nobody renewed it since so long before; `since`: when the
   /// present leader began.
   func overdue(
-    leaderSince since: UInt64, at now: UInt64, registry: Registry
+    leaderSince since: UInt64, at now: UInt64, straggling: UInt64, registry: Registry
   ) -> String? {
     for id in order {
       guard let session = known[id], session.isCreated, session.endedAt == nil else { continue }
       // Half a second of grace, looked at every 0.1 s, and a commit.
-      let bound = max(session.sentAt, since) + most(session.ttl + 1_000_000) + 500_000
+      let bound = max(session.sentAt + straggling, since) + most(session.ttl + 1_000_000) + 500_000
       guard now > bound else { continue }
       let known = registry.session(id).map { "\($0)" } ?? "not known to the leader"
       return "sessions: \(id) lives \((now - bound) / 1000) ms too long: \(known)"

@@ -86,9 +86,11 @@ extension Cluster {
   }
 
   func overdueSession(_ leader: SimulatedNode) -> String? {
-    sessionLedger.overdue(
+    // A renewal that a node passed on may arrive that late, and counts from then on.
+    let straggling = options.network.straggling > 0 ? options.network.straggleMicroseconds : 0
+    return sessionLedger.overdue(
       leaderSince: max(leader.sessions.since, phaseStart), at: world.now,
-      registry: leader.registry)
+      straggling: straggling, registry: leader.registry)
   }
 
   /// Looks what there is, connects, or goes to another node.
