@@ -13,7 +13,9 @@ extension Node {
 
   private func react(to event: RaftEvent) {
     switch event {
-    case .leaderChanged: leadershipMoved()
+    case .leaderChanged:
+      leadershipMoved()
+      sendGossip()
     case .leadershipEstablished:
       // Only now does the leader answer reads.
       reads.retry(askedBefore: .max)
@@ -214,6 +216,7 @@ extension Node {
     case .connected:
       logger.log(.debug, "peer", "connected", [("node", name(of: peer))])
       raft.step(.linkRestored(peer), into: &effects)
+      sendGossip(to: peer)
       // What was sent before the break may be lost.
       if raft.leader == peer {
         proposals.handAllAgain()

@@ -155,12 +155,15 @@ extension Node {
   /// What the other members said last, for duties and status pages.
   package var memberNews: [MemberNews] { gossip.members }
 
-  func sendGossip() {
+  /// Once a second to all; at once to a peer that has just been connected and when leadership moves,
+  /// so that whoever asks a fresh cluster hears of every node.
+  func sendGossip(to peer: NodeID? = nil) {
     guard phase == .running || phase == .joining else { return }
     let payload = gossip.encoded(
       http: httpAddress, peer: advertisedAddress.text, applied: raft.lastApplied.value,
       version: Node.version, now: loop.now)
-    for member in raft.configuration.members where member.id != id {
+    for member in raft.configuration.members
+    where member.id != id && (peer == nil || peer == member.id) {
       _ = transport.sendFrame(kind: FrameKind.gossip, payload: payload, to: member.id)
     }
   }

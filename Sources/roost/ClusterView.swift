@@ -8,6 +8,8 @@ struct ClusterView {
   struct Node: Encodable {
     let name: String
     let httpAddress: String
+    /// The node that was asked has a connection to it.
+    let isHeard: Bool
     /// Nil: it does not answer.
     let report: NodeReport?
   }
@@ -38,15 +40,21 @@ struct ClusterView {
     let answers = Self.ask(unasked, roost)
     for member in best.report.members {
       if let have = reports.first(where: { $0.report.node == member.name }) {
-        nodes.append(Node(name: member.name, httpAddress: have.address, report: have.report))
+        nodes.append(
+          Node(
+            name: member.name, httpAddress: have.address, isHeard: true, report: have.report))
       } else {
         let answer = answers.first { $0.address == member.httpAddress }?.answer
         let report = try? answer?.get()
-        nodes.append(Node(name: member.name, httpAddress: member.httpAddress, report: report))
+        nodes.append(
+          Node(
+            name: member.name, httpAddress: member.httpAddress, isHeard: member.isReachable,
+            report: report))
       }
     }
     for (address, report) in reports where !nodes.contains(where: { $0.name == report.node }) {
-      nodes.append(Node(name: report.node, httpAddress: address, report: report))
+      nodes.append(
+        Node(name: report.node, httpAddress: address, isHeard: true, report: report))
     }
     nodes.sort { $0.name < $1.name }
   }
@@ -94,7 +102,9 @@ struct ClusterView {
     for node in nodes {
       guard let report = node.report else {
         let address = node.httpAddress.isEmpty ? "?" : node.httpAddress
-        table.add(node.name, address, "unreachable", "-", "-", "-", "-", "-", "-", "-")
+        // A node that has just come up is heard of before its address is.
+        let state = node.isHeard && node.httpAddress.isEmpty ? "alive" : "unreachable"
+        table.add(node.name, address, state, "-", "-", "-", "-", "-", "-", "-")
         continue
       }
       let lag = commit > report.appliedIndex ? commit - report.appliedIndex : 0
@@ -118,8 +128,13 @@ struct ClusterView {
   }
 
   private func summary(_ leader: NodeReport?) -> String {
-    let alive = nodes.count { $0.report != nil }
+    let alive = nodes.count { $0.report != nil || ($0.isHeard && $0.httpAddress.isEmpty) }
     guard let leader else {
+      let said = nodes.compactMap(\.report).first { !$0.leader.isEmpty }
+      if let said, nodes.contains(where: { $0.name == said.leader && $0.isHeard }) {
+        return "Leader \(Console.styled(said.leader, .green)), as \(said.node) says; "
+          + "\(alive) of \(nodes.count) nodes are up."
+      }
       if alive * 2 > nodes.count {
         return Console.styled("No leader yet", .yellow)
           + ": \(alive) of \(nodes.count) nodes answer, a majority; they are electing one."
