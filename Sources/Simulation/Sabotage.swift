@@ -140,6 +140,9 @@ extension SimulationOptions {
       crowdElections()
     case .countsOldVotes:
       crowdElections()
+      voters = 3
+      spares = 0
+      nemesis.membership = 0
       network.voteEchoes = 900
     case .votesBeforeSync, .savesTermWithoutVote, .doesNotSyncVotes:
       // Two that cannot see each other, and a voter between them that dies as it votes.
