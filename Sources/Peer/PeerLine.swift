@@ -27,13 +27,17 @@ final class PeerLine {
   private var random: SplitMix
   private var failures = 0
   private var openedAt: UInt64 = 0
+  private var promptlyDialedAt: UInt64?
   private var wasOpen = false
   private var isDialing = false
   private var announced: PeerLinkState?
   private var retry: TimerID?
 
-  /// A connection that lived shorter counts as a failed attempt.
+  /// A connection that lived shorter leaves the back-off as it was.
   private static let stableNanoseconds: UInt64 = 500_000_000
+  /// So often at most a lost connection is dialed again at once: one that is always closed as soon
+  /// as it is open must not keep both sides busy.
+  private static let promptNanoseconds: UInt64 = 100_000_000
 
   init(
     peer: NodeID, purpose: PeerPurpose, loop: EventLoop, limits: PeerLimits, seed: UInt64,
@@ -106,14 +110,20 @@ final class PeerLine {
     connection = nil
     if wasUp {
       announce(.broken(refused: false))
-      if loop.now - min(openedAt, loop.now) >= PeerLine.stableNanoseconds {
-        failures = 0
+      if loop.now - min(openedAt, loop.now) >= PeerLine.stableNanoseconds { failures = 0 }
+      if mayDialPromptly {
+        promptlyDialedAt = loop.now
         return dial()
       }
     } else if announced == .broken(refused: false), PeerLine.isRefusal(end) {
       announce(.broken(refused: true))
     }
     backOff()
+  }
+
+  private var mayDialPromptly: Bool {
+    guard let last = promptlyDialedAt else { return true }
+    return loop.now - min(last, loop.now) >= PeerLine.promptNanoseconds
   }
 
   /// The process that was there is gone: its port is closed, it was reset while it died, or another

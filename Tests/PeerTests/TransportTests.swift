@@ -83,6 +83,17 @@ import Testing
     #expect(pair.run { (pair.a.transport?.counters(of: pair.b.id)?.reconnects ?? 0) >= 1 })
   }
 
+  /// Also when the connection had only just come up, after attempts that have long backed off.
+  @Test func aPeerThatDiesYoungIsKnownAtOnce() throws {
+    var limits = TestNode.limits
+    limits.backoffNanosecondsMin = 3600 * second
+    limits.backoffNanosecondsMax = 3600 * second
+    let pair = try NodePair(limits: limits)
+    pair.b.transport?.close()
+    let broken = TestNode.Event.link(pair.b.id, .broken(refused: true))
+    #expect(pair.run { pair.a.events.contains(broken) })
+  }
+
   @Test func anotherNodeAtTheAddressIsNotThePeer() throws {
     let pair = try NodePair()
     let address = pair.b.address
