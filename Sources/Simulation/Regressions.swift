@@ -22,6 +22,7 @@ enum Regressions {
     (18, "the same"),
     (1_347_649_993, "a slow watcher does not reach the end within the bound"),
     (2_784_169_788, "faults end for a paused node: it hears messages, and has no ticks yet"),
+    (3_229_674_135, "the end of a session waits in the log behind a queue of entries"),
     (2_422_566_612, "a paused node hears of a broken link after it heard of the next one"),
   ]
 

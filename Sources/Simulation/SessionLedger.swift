@@ -16,6 +16,8 @@ struct SessionLedger {
     /// When the last one was sent, whatever came of it.
     var sentAt: UInt64
     var isCreated = false
+    /// When it was applied first: its time begins then, however long it waited in the log.
+    var createdAt: UInt64 = 0
     var endedAt: UInt64?
     /// Its client wants it gone.
     var isEndAsked = false
@@ -105,7 +107,12 @@ struct SessionLedger {
   mutating func applied(_ registry: Registry, _ changes: ChangeSet, locks: [Key], at now: UInt64) {
     for id in changes.sessionIDs where known[id] != nil {
       let isThere = registry.session(id) != nil
-      if isThere { known[id]?.isCreated = true } else { ended(id, at: now) }
+      guard isThere else {
+        ended(id, at: now)
+        continue
+      }
+      if known[id]?.isCreated == false { known[id]?.createdAt = now }
+      known[id]?.isCreated = true
     }
     for (place, key) in locks.enumerated() {
       if changes.keys.contains(key) { lockChanged(place, registry.kv(key), at: now) }
@@ -145,14 +152,18 @@ struct SessionLedger {
   // MARK: The end
 
   /// A session that lives although nobody renewed it since so long before; `since`: when the
-  /// present leader began.
+  /// present leader began. One whose end is in the leader's log waits for its commit, however long
+  /// the queue before it is; that all end is judged when the load has ended.
   func overdue(
-    leaderSince since: UInt64, at now: UInt64, straggling: UInt64, registry: Registry
+    leaderSince since: UInt64, at now: UInt64, straggling: UInt64, ending: [UniqueID],
+    registry: Registry
   ) -> String? {
     for id in order {
-      guard let session = known[id], session.isCreated, session.endedAt == nil else { continue }
+      guard let session = known[id], session.isCreated, session.endedAt == nil, !ending.contains(id)
+      else { continue }
       // Half a second of grace, looked at every 0.1 s, and a commit.
-      let bound = max(session.sentAt + straggling, since) + most(session.ttl + 1_000_000) + 500_000
+      let begin = max(session.sentAt + straggling, session.createdAt, since)
+      let bound = begin + most(session.ttl + 1_000_000) + 500_000
       guard now > bound else { continue }
       let known = registry.session(id).map { "\($0)" } ?? "not known to the leader"
       return "sessions: \(id) lives \((now - bound) / 1000) ms too long: \(known)"

@@ -90,7 +90,7 @@ extension Cluster {
     let straggling = options.network.straggling > 0 ? options.network.straggleMicroseconds : 0
     return sessionLedger.overdue(
       leaderSince: max(leader.sessions.since, phaseStart), at: world.now,
-      straggling: straggling, registry: leader.registry)
+      straggling: straggling, ending: leader.sessions.ending, registry: leader.registry)
   }
 
   /// Looks what there is, connects, or goes to another node.
