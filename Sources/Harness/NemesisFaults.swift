@@ -40,7 +40,9 @@ extension NemesisRun {
   /// Starts a node that has ended; one that ended otherwise than it should is a problem.
   private func revive(_ i: Int) throws {
     guard let process = cluster.nodes[i].process, !process.isRunning else { return }
-    if process.terminationReason == .uncaughtSignal, process.terminationStatus != SIGKILL {
+    // A process that has only just been started has no handler for SIGTERM yet.
+    let isOurs = [SIGKILL, SIGTERM].contains(process.terminationStatus)
+    if process.terminationReason == .uncaughtSignal, !isOurs {
       problems.append("\(cluster.nodes[i].name) ended by signal \(process.terminationStatus)")
     }
     try cluster.start(i)
