@@ -20,21 +20,17 @@ package enum Base64 {
       }
       index += 6
     }
-    while data.count - index >= 3 {
-      let group = UInt32(data[index]) << 16 | UInt32(data[index + 1]) << 8 | UInt32(data[index + 2])
-      output.append(symbol(group >> 18))
-      output.append(symbol(group >> 12))
-      output.append(symbol(group >> 6))
-      output.append(symbol(group))
-      index += 3
-    }
     let left = data.count - index
     guard left > 0 else { return }
-    let group = UInt32(data[index]) << 16 | (left == 2 ? UInt32(data[index + 1]) << 8 : 0)
-    output.append(symbol(group >> 18))
-    output.append(symbol(group >> 12))
-    output.append(left == 2 ? symbol(group >> 6) : 0x3D)
-    output.append(0x3D)
+    var group: UInt64 = 0
+    for place in 0..<left { group |= UInt64(data[index + place]) << UInt64(40 - 8 * place) }
+    var text = symbols(group)
+    // Every byte begins a symbol, and the last one ends one: left * 8 / 6, rounded up.
+    for _ in 0..<(left * 4 + 2) / 3 {
+      output.append(UInt8(truncatingIfNeeded: text))
+      text >>= 8
+    }
+    for _ in 0..<(3 - left % 3) % 3 { output.append(0x3D) }
   }
 
   package static func encode(_ data: [UInt8]) -> [UInt8] {
@@ -78,8 +74,9 @@ package enum Base64 {
     return output
   }
 
-  /// Eight symbols for the 48 bits of `group`, the first in the lowest byte: `symbol` for all of them
-  /// at once, in the bytes of one register. No step lets a byte overflow into the next.
+  /// Eight symbols for the 48 bits of `group`, the first in the lowest byte, all at once in the bytes
+  /// of one register: the distance from a value to its symbol changes at 26, 52, 62 and 63. No step
+  /// lets a byte overflow into the next.
   @inline(__always)
   private static func symbols(_ group: UInt64) -> UInt64 {
     let ones: UInt64 = 0x0101_0101_0101_0101
@@ -93,20 +90,6 @@ package enum Base64 {
     let above61 = (values &+ ones &* 66) >> 7 & ones
     let above62 = (values &+ ones &* 65) >> 7 & ones
     return values &+ ones &* 65 &+ above25 &* 6 &+ above62 &* 3 &- above51 &* 75 &- above61 &* 15
-  }
-
-  /// Without branches, which would be taken at random: the distance from the value to its symbol
-  /// changes at 26, 52, 62 and 63.
-  @inline(__always)
-  private static func symbol(_ bits: UInt32) -> UInt8 {
-    let value = Int32(truncatingIfNeeded: bits & 63)
-    var distance: Int32 = 65
-    // The sign of `bound - value` is all ones from the next value on.
-    distance &+= (25 &- value) >> 8 & 6
-    distance &-= (51 &- value) >> 8 & 75
-    distance &-= (61 &- value) >> 8 & 15
-    distance &+= (62 &- value) >> 8 & 3
-    return UInt8(truncatingIfNeeded: value &+ distance)
   }
 
   @inline(__always)

@@ -23,7 +23,7 @@ final class DemoCluster {
   init() throws {
     folder = FileManager.default.temporaryDirectory.path + "/roost-demo-\(getpid())"
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
-    let ports = try Self.freePorts(6)
+    let ports = try FreePorts.take(6)
     for i in 0..<3 {
       let name = "node\(i + 1)"
       nodes.append(
@@ -67,23 +67,11 @@ final class DemoCluster {
 
   func start(_ i: Int) throws(CommandFailure) {
     let log = "\(folder)/\(nodes[i].name).log"
-    let output = unsafe open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
-    guard output >= 0 else { throw CommandFailure("cannot write \(log)") }
-    defer { close(output) }
-    let pid = NodeProgram.start(file: nodes[i].file, output: output)
-    guard pid > 0 else { throw CommandFailure("cannot start \(nodes[i].name): error \(-pid)") }
-    nodes[i].pid = pid
+    nodes[i].pid = try NodeProgram.start(file: nodes[i].file, log: log)
   }
 
   /// As `kill -9` does; returns when the process is gone.
-  func kill(_ i: Int) {
-    guard nodes[i].pid > 0 else { return }
-    croost_kill(nodes[i].pid, SIGKILL)
-    var ended = croost_exit()
-    // Sound: the pointer is valid for the call.
-    _ = unsafe croost_wait(nodes[i].pid, 1, &ended)
-    nodes[i].pid = 0
-  }
+  func kill(_ i: Int) { ChildProcess.end(&nodes[i].pid, SIGKILL) }
 
   func remove() {
     for i in nodes.indices { kill(i) }
@@ -109,39 +97,5 @@ final class DemoCluster {
   func leader() -> Int? {
     nodes.indices.compactMap { i in report(i).map { (i, $0) } }
       .filter { $0.1.role == "leader" }.max { $0.1.term < $1.1.term }?.0
-  }
-
-  private static func freePorts(_ count: Int) throws(CommandFailure) -> [UInt16] {
-    var sockets: [Int32] = []
-    defer { for socket in sockets { croost_close(socket) } }
-    var ports: [UInt16] = []
-    for _ in 0..<count {
-      var address = croost_address()
-      address.ip.0 = 127
-      address.ip.3 = 1
-      address.ip_length = 4
-      // Sound: the pointers are valid for the calls. All stay open until all are known.
-      let socket = unsafe croost_listen(&address, 1)
-      guard socket >= 0, unsafe croost_local_address(socket, &address) == 0 else {
-        throw CommandFailure("no free port on 127.0.0.1")
-      }
-      sockets.append(socket)
-      ports.append(address.port)
-    }
-    return ports
-  }
-}
-
-/// Starts `roost agent` as a process of its own that dies with this one.
-enum NodeProgram {
-  /// - Returns: its pid, or a negative errno.
-  static func start(file: String, output: Int32) -> Int32 {
-    let words = ["roost", "agent", "--config", file]
-    // Sound: the C strings live until the call returns; spawn copies what it needs.
-    let arguments: [UnsafeMutablePointer<CChar>?] = unsafe words.map { unsafe strdup($0) } + [nil]
-    defer { unsafe arguments.forEach { unsafe free($0) } }
-    let flags = CROOST_SPAWN_NEW_GROUP | CROOST_SPAWN_DIE_WITH_PARENT
-    return unsafe croost_spawn(
-      "/proc/self/exe", arguments, environ, nil, -1, output, output, UInt32(flags))
   }
 }

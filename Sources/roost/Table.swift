@@ -2,10 +2,12 @@
 struct Table {
   private var rows: [[String]]
 
-  init(_ heading: String...) { rows = [heading] }
+  init(_ heading: String...) { self.init(heading) }
+  init(_ heading: [String]) { rows = [heading] }
 
   /// Missing cells at the end are empty, cells without a heading are left out.
-  mutating func add(_ cells: String...) {
+  mutating func add(_ cells: String...) { add(cells) }
+  mutating func add(_ cells: [String]) {
     let missing = max(0, rows[0].count - cells.count)
     rows.append(
       cells.prefix(rows[0].count).map(Self.printable) + Array(repeating: "", count: missing))

@@ -61,8 +61,7 @@ final class BenchCluster {
 
   func start(_ index: Int) throws {
     let log = "\(folder)/\(nodes[index].name).log"
-    nodes[index].process = try ChildProcess.start(
-      "/proc/self/exe", ["roost", "agent", "--config", nodes[index].file], log: log)
+    nodes[index].process = try NodeProgram.start(file: nodes[index].file, log: log)
   }
 
   func kill(_ index: Int) { ChildProcess.end(&nodes[index].process, SIGKILL) }
@@ -96,58 +95,5 @@ final class BenchCluster {
       usleep(2000)
     }
     throw CommandFailure("no leader within \(Int(seconds)) s; the nodes' logs are in \(folder)")
-  }
-}
-
-/// Processes that end with this one.
-enum ChildProcess {
-  static func start(_ program: String, _ words: [String], log: String) throws -> Int32 {
-    let output = unsafe open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
-    guard output >= 0 else { throw CommandFailure("cannot write \(log)") }
-    defer { close(output) }
-    // Sound: the C strings live until the call returns; spawn copies what it needs.
-    let arguments: [UnsafeMutablePointer<CChar>?] = unsafe words.map { unsafe strdup($0) } + [nil]
-    defer { unsafe arguments.forEach { unsafe free($0) } }
-    let pid = unsafe croost_spawn(
-      program, arguments, environ, nil, -1, output, output,
-      UInt32(CROOST_SPAWN_NEW_GROUP | CROOST_SPAWN_DIE_WITH_PARENT))
-    guard pid > 0 else { throw CommandFailure("cannot start \(program): error \(-pid)") }
-    return pid
-  }
-
-  /// Sends the signal and waits for the end; a process of 0 is none.
-  static func end(_ process: inout Int32, _ signal: Int32) {
-    guard process > 0 else { return }
-    croost_kill(process, signal)
-    if signal == SIGKILL { croost_kill(process, SIGCONT) }
-    var result = croost_exit()
-    // Sound: the pointer is valid for the call.
-    _ = unsafe croost_wait(process, 1, &result)
-    process = 0
-  }
-
-  /// Where a program is, looked for in the PATH and where system programs are; nil: nowhere.
-  static func find(_ name: String) -> String? {
-    let path = Console.environment("PATH") ?? ""
-    let folders = path.split(separator: ":").map(String.init) + ["/usr/sbin", "/usr/local/sbin"]
-    return folders.map { "\($0)/\(name)" }
-      .first { FileManager.default.isExecutableFile(atPath: $0) }
-  }
-}
-
-/// Ports of loopback that nothing listens on just now.
-enum FreePorts {
-  static func take(_ count: Int) throws -> [UInt16] {
-    let loop = try EventLoop()
-    var listeners: [TCPListener] = []
-    for _ in 0..<count {
-      listeners.append(
-        try TCPListener(
-          address: SocketAddress(ip: [127, 0, 0, 1], port: 0), loop: loop,
-          options: TCPConnection.Options()
-        ) { $0.close() })
-    }
-    defer { for listener in listeners { listener.close() } }
-    return listeners.map(\.localAddress.port)
   }
 }

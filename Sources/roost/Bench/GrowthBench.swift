@@ -1,11 +1,5 @@
 internal import EventLoop
 
-/// One line of a growth table: what was measured when the one thing that grows had this size.
-private struct GrowthRow {
-  var size: String
-  var cells: [String]
-}
-
 extension Bench {
   /// What a request costs as one thing grows and all else stays: a table each, so that a cliff shows.
   func growth() throws -> Int32 {
@@ -30,11 +24,9 @@ extension Bench {
   }
 
   private func growConnections(_ cluster: BenchCluster) throws -> UInt64 {
-    try table("clients", ["puts/s", "p50 µs", "p99 µs", "gets/s", "p50 µs", "p99 µs"]) { add in
+    try table("clients", Self.putAndGet) { add in
       for connections in [1, 4, 16, 64, 256, 1024] {
-        let put = try measure(.put, cluster) { $0.connections = connections }
-        let get = try measure(.get, cluster) { $0.connections = connections }
-        add("\(connections)", put, Self.rateAndLatency(put) + Self.rateAndLatency(get))
+        try add("\(connections)", putAndGet(cluster) { $0.connections = connections })
       }
     }
   }
@@ -42,30 +34,20 @@ extension Bench {
   private func growValues(_ cluster: BenchCluster) throws -> UInt64 {
     try table("value bytes", ["puts/s", "MB/s", "p99 µs", "gets/s", "MB/s", "p99 µs"]) { add in
       for bytes in [16, 128, 1024, 8192, 65_536, 524_288] {
-        let put = try measure(.put, cluster) {
-          $0.work.valueBytes = bytes
-          $0.work.keys = 200
+        let change = { (run: inout LoadRun.Options) in
+          run.work.valueBytes = bytes
+          run.work.keys = 200
         }
-        let get = try measure(.get, cluster) {
-          $0.work.valueBytes = bytes
-          $0.work.keys = 200
-        }
-        add("\(bytes)", put, Self.rateAndBytes(put, bytes) + Self.rateAndBytes(get, bytes))
+        try add("\(bytes)", putAndGet(cluster, change, cells: { Self.rateAndBytes($0, bytes) }))
       }
     }
   }
 
   private func growKeys(_ cluster: BenchCluster) throws -> UInt64 {
-    try table("keys", ["puts/s", "p50 µs", "p99 µs", "gets/s", "p50 µs", "p99 µs"]) { add in
+    try table("keys", Self.putAndGet) { add in
       for keys in [1000, 10_000, 100_000, 1_000_000] {
-        var fill = options
-        fill.addresses = cluster.addresses
-        fill.work.kind = .get
-        fill.work.keys = keys
-        try Self.fill(fill)
-        let put = try measure(.put, cluster) { $0.work.keys = keys }
-        let get = try measure(.get, cluster, isFilled: true) { $0.work.keys = keys }
-        add("\(keys)", put, Self.rateAndLatency(put) + Self.rateAndLatency(get))
+        try fill(cluster, keys: keys)
+        try add("\(keys)", putAndGet(cluster, isFilled: true) { $0.work.keys = keys })
       }
     }
   }
@@ -78,19 +60,15 @@ extension Bench {
         let megabytes = Double(report.result.bytesReceived) / 1e6 / max(seconds, 1e-9)
         var cells = Self.rateAndLatency(report)
         cells.insert(LoadReport.decimal(megabytes), at: 1)
-        add("\(instances)", report, cells)
+        add("\(instances)", Figures(cells: cells, errors: report.result.errors))
       }
     }
   }
 
   private func growNodes() throws -> UInt64 {
-    try table("nodes", ["puts/s", "p50 µs", "p99 µs", "gets/s", "p50 µs", "p99 µs"]) { add in
+    try table("nodes", Self.putAndGet) { add in
       for count in [3, 5, 7] {
-        try withCluster(count: count) { cluster in
-          let put = try measure(.put, cluster)
-          let get = try measure(.get, cluster)
-          add("\(count)", put, Self.rateAndLatency(put) + Self.rateAndLatency(get))
-        }
+        try withCluster(count: count) { try add("\(count)", putAndGet($0)) }
       }
     }
   }
@@ -101,22 +79,44 @@ extension Bench {
       for (name, entries) in [("none", 100_000_000), ("every 5,000 entries", 5000)] {
         let raft = "\"raft\": { \"snapshot_after_entries\": \(entries) },"
         try withCluster(raft: raft) { cluster in
-          var fill = options
-          fill.addresses = cluster.addresses
-          fill.work.kind = .get
-          fill.work.keys = 100_000
-          try Self.fill(fill)
+          try fill(cluster, keys: 100_000)
           let put = try measure(.put, cluster) {
             $0.work.keys = 100_000
             $0.rate = 2000
           }
-          add(name, put, Self.rateAndLatency(put))
+          add(name, Figures(cells: Self.rateAndLatency(put), errors: put.result.errors))
         }
       }
     }
   }
 
   // MARK: Measuring
+
+  /// What was measured when the one thing that grows had one size.
+  private struct Figures {
+    var cells: [String]
+    var errors: UInt64
+  }
+
+  private static let putAndGet = ["puts/s", "p50 µs", "p99 µs", "gets/s", "p50 µs", "p99 µs"]
+
+  private func putAndGet(
+    _ cluster: BenchCluster, isFilled: Bool = false,
+    _ change: (inout LoadRun.Options) -> Void = { _ in },
+    cells: (LoadReport) -> [String] = Bench.rateAndLatency
+  ) throws -> Figures {
+    let put = try measure(.put, cluster, change)
+    let get = try measure(.get, cluster, isFilled: isFilled, change)
+    return Figures(cells: cells(put) + cells(get), errors: put.result.errors + get.result.errors)
+  }
+
+  private func fill(_ cluster: BenchCluster, keys: Int) throws {
+    var fill = options
+    fill.addresses = cluster.addresses
+    fill.work.kind = .get
+    fill.work.keys = keys
+    try Self.fill(fill)
+  }
 
   private func measure(
     _ kind: LoadWork.Kind, _ cluster: BenchCluster, isFilled: Bool = false,
@@ -152,22 +152,17 @@ extension Bench {
   /// Prints the table when it is complete; the number of failed requests.
   private func table(
     _ what: String, _ heads: [String],
-    _ body: ((_ size: String, _ report: LoadReport, _ cells: [String]) -> Void) throws -> Void
+    _ body: ((_ size: String, _ figures: Figures) -> Void) throws -> Void
   ) throws -> UInt64 {
-    var rows = [GrowthRow(size: what, cells: heads)]
+    var table = Table([what] + heads)
     var failures: UInt64 = 0
-    try body { size, report, cells in
-      failures += report.result.errors
-      rows.append(GrowthRow(size: size, cells: cells))
+    try body { size, figures in
+      failures += figures.errors
+      table.add([size] + figures.cells)
       Progress.show("\(what): \(size) done")
     }
     Progress.clear()
-    for (index, row) in rows.enumerated() {
-      let first = row.size + String(repeating: " ", count: max(0, 22 - row.size.count))
-      let cells = row.cells.map { String(repeating: " ", count: max(1, 11 - $0.count)) + $0 }
-      let line = first + cells.joined()
-      Console.print(index == 0 ? Console.styled(line, .bold) : line)
-    }
+    Console.print(table.render())
     if failures > 0 { Console.print("\(failures) requests failed") }
     return failures
   }
