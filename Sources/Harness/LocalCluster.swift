@@ -23,6 +23,9 @@ package final class LocalCluster: @unchecked Sendable {
   package let folder: URL
   /// Logs stay for a look.
   package var keepsFolder = false
+  /// What is started for a node, before its arguments: another copy of the program, or one that
+  /// looks at it; found in `PATH`. Nil: `binary`.
+  package var command: [String]?
   private let settings: [String: Any]
   private let dataFolders: [Int: URL]
   /// Between all nodes, when asked for; joiners are not behind them.
@@ -137,8 +140,9 @@ package final class LocalCluster: @unchecked Sendable {
 
   package func start(_ i: Int) throws {
     let process = Process()
-    process.executableURL = Self.binary
-    process.arguments = ["agent", "--config", configurationFile(i).path]
+    process.executableURL =
+      command == nil ? Self.binary : URL(fileURLWithPath: "/usr/bin/env")
+    process.arguments = (command ?? []) + ["agent", "--config", configurationFile(i).path]
     if !FileManager.default.fileExists(atPath: logFile(i).path) {
       _ = FileManager.default.createFile(atPath: logFile(i).path, contents: nil)
     }

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Fetches the programs that clients.py runs, as far as they can be had.
+"""Fetches the programs that tests run or look through, as far as they can be had: those that
+clients.py drives, and those that ClusterTests count instructions and syncs with.
 
 usage: install.py FOLDER
 
@@ -13,6 +14,7 @@ import subprocess
 import sys
 
 DEBIAN = {
+    "valgrind": "/usr/bin/valgrind", "strace": "/usr/bin/strace", "binutils": "/usr/bin/strip",
     "haproxy": "/usr/sbin/haproxy", "victoria-metrics": "/usr/bin/victoria-metrics",
     "patroni": "/usr/bin/patroni", "postgresql": "/usr/bin/psql",
     "python3-consul": "/usr/lib/python3/dist-packages/consul"}

@@ -11,6 +11,8 @@ final class RawConnection {
   }
 
   private let descriptor: Int32
+  /// What came after the last answer.
+  private var unread: [UInt8] = []
 
   init(port: UInt16, readSeconds: Int = 10) throws {
     descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
@@ -58,9 +60,10 @@ final class RawConnection {
     return try answer()
   }
 
-  /// One answer with a Content-Length.
+  /// The next answer, which has a Content-Length.
   func answer() throws -> Answer {
-    var bytes: [UInt8] = []
+    var bytes = unread
+    unread = []
     while true {
       let text = String(decoding: bytes, as: UTF8.self)
       if let end = text.range(of: "\r\n\r\n") {
@@ -71,6 +74,7 @@ final class RawConnection {
           .flatMap { Int($0.dropFirst(15).drop { $0 == " " }) } ?? 0
         let headBytes = head.utf8.count + 4
         if bytes.count >= headBytes + length {
+          unread = Array(bytes[(headBytes + length)...])
           let status = Int(head.split(separator: " ").dropFirst().first ?? "") ?? 0
           return Answer(
             status: status, head: head, body: Array(bytes[headBytes..<headBytes + length]))
