@@ -70,7 +70,7 @@ let package = Package(
     tests("StorageTests", ["Storage", "Raft", "Wire", "Basics"]),
     tests("RegistryTests", ["Registry", "Wire", "Basics"]),
     tests("EventLoopTests", ["EventLoop", "Basics", "CRoost"]),
-    tests("HTTPTests", ["HTTP", "EventLoop", "Basics"]),
+    tests("HTTPTests", ["HTTP", "EventLoop", "Basics", "CRoost"]),
     tests("DNSTests", ["DNS", "EventLoop", "Basics", "CRoost"]),
     tests("PeerTests", ["Peer", "Wire", "Raft", "EventLoop", "Basics"]),
     tests("ChecksTests", ["Checks", "HTTP", "EventLoop", "Basics"]),

@@ -123,6 +123,17 @@ int64_t croost_send(int fd, const void *bytes, size_t count) {
   return sent < 0 ? -errno : sent;
 }
 
+int64_t croost_send_two(
+    int fd, const void *first, size_t first_count, const void *second, size_t second_count) {
+  struct iovec pieces[2] = {
+      {.iov_base = (void *)first, .iov_len = first_count},
+      {.iov_base = (void *)second, .iov_len = second_count}};
+  struct msghdr message = {.msg_iov = pieces, .msg_iovlen = 2};
+  ssize_t sent;
+  do sent = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT); while (sent < 0 && errno == EINTR);
+  return sent < 0 ? -errno : sent;
+}
+
 int64_t croost_receive(int fd, void *bytes, size_t count) {
   ssize_t received;
   do received = recv(fd, bytes, count, MSG_DONTWAIT); while (received < 0 && errno == EINTR);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
@@ -55,6 +56,12 @@ int croost_free_space(const char *path, uint64_t *free_bytes, uint64_t *total_by
   *free_bytes = (uint64_t)raw.f_bavail * raw.f_frsize;
   *total_bytes = (uint64_t)raw.f_blocks * raw.f_frsize;
   return 0;
+}
+
+int croost_processor_count(void) {
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) < 0) return 1;
+  return CPU_COUNT(&allowed);
 }
 
 int64_t croost_raise_descriptor_limit(void) {

@@ -53,12 +53,13 @@ package final class TCPConnection: PollHandler {
   }
 
   package weak var delegate: (any TCPConnectionDelegate)?
+  private var heldDelegate: (any TCPConnectionDelegate)?
   package let remoteAddress: SocketAddress
   /// For the owner's use.
   package var tag: UInt64 = 0
   package var input = ByteQueue()
   /// Append here, then call `flushAtTurnEnd`.
-  package var output = ByteQueue()
+  package var output = OutputQueue()
   /// Bounds `input`; may be changed at any time (then call `resumeReading`).
   package var inputBytesMax: Int
 
@@ -138,7 +139,13 @@ package final class TCPConnection: PollHandler {
   package var isClosed: Bool { phase == .closed }
   package var isAboveHighWater: Bool { output.count > options.outputHighWater }
 
+  private var hearer: (any TCPConnectionDelegate)? { heldDelegate ?? delegate }
+
   // MARK: What the owner asks for
+
+  /// Instead of setting `delegate`, for one that shall live until the connection is closed: the
+  /// connection holds it until then. Calling it is cheaper than one that may be gone.
+  package func hold(delegate: any TCPConnectionDelegate) { heldDelegate = delegate }
 
   package func flushAtTurnEnd() {
     guard !isMarkedDirty, phase != .closed else { return }
@@ -213,7 +220,7 @@ package final class TCPConnection: PollHandler {
     phase = .open
     updateInterest()
     if !output.isEmpty || closesAfterFlush || finishesWriting { flushAtTurnEnd() }
-    delegate?.connectionDidConnect(self)
+    hearer?.connectionDidConnect(self)
   }
 
   private var wantsToRead: Bool {
@@ -266,13 +273,13 @@ package final class TCPConnection: PollHandler {
         break reading
       }
     }
-    if hasRead { delegate?.connectionDidRead(self) }
+    if hasRead { hearer?.connectionDidRead(self) }
     guard phase != .closed else { return }
     if failureCode != 0 { return finish(error("read from", failureCode)) }
     if hasReachedEOF {
       if phase == .lingering { return finish(nil) }
       updateInterest()
-      delegate?.connectionDidReachEOF(self)
+      hearer?.connectionDidReachEOF(self)
     } else {
       updateInterest()
     }
@@ -293,21 +300,34 @@ package final class TCPConnection: PollHandler {
   // MARK: Writing
 
   /// By the loop, at the end of a turn in which `flushAtTurnEnd` was called.
-  func flush() {
+  func flush() { endFlush(beginFlush().send()) }
+
+  /// What is to be sent now. Calls nobody.
+  func beginFlush() -> SendJob {
     isMarkedDirty = false
+    guard phase == .open, failure == nil else { return .nothing }
+    if output.count > options.outputHighWater { wasAboveHighWater = true }
+    guard !isWriteBlocked, !hasShutDown else { return .nothing }
+    switch options.transport {
+    case .plain: return output.front(to: fd)
+    }
+  }
+
+  /// After what `beginFlush` returned was sent.
+  func endFlush(_ result: SendResult) {
     if let failure { return finish(failure) }
     guard phase == .open else { return }
-    if output.count > options.outputHighWater { wasAboveHighWater = true }
-    if !isWriteBlocked, !output.isEmpty, !hasShutDown {
-      let sent = sendOutput()
-      if sent >= 0 {
-        output.consume(sent)
-        isWriteBlocked = !output.isEmpty
-      } else if sent == -Int(EAGAIN) {
+    if result.taken >= 0 {
+      output.consume(result.taken)
+      if !result.isAll {
         isWriteBlocked = true
-      } else {
-        return failWriting(Int32(truncatingIfNeeded: -sent))
+      } else if !output.isEmpty, !isWriteBlocked {
+        flushAtTurnEnd()
       }
+    } else if result.taken == -Int(EAGAIN) {
+      isWriteBlocked = true
+    } else {
+      return failWriting(Int32(truncatingIfNeeded: -result.taken))
     }
     if output.isEmpty, finishesWriting || closesAfterFlush { shutDown() }
     guard phase != .closed else { return }
@@ -315,21 +335,7 @@ package final class TCPConnection: PollHandler {
     if wasAboveHighWater, output.count <= options.outputLowWater {
       wasAboveHighWater = false
       loop.requestTurnEnd()
-      delegate?.connectionDidDrain(self)
-    }
-  }
-
-  /// Bytes taken by the kernel, or a negative errno.
-  private func sendOutput() -> Int {
-    let range = output.readableRange
-    switch options.transport {
-    case .plain:
-      return Int(
-        unsafe output.storage.withUnsafeBytes { buffer in
-          // Sound: `rebasing` checks the range against the buffer.
-          let bytes = unsafe UnsafeRawBufferPointer(rebasing: buffer[range])
-          return unsafe croost_send(fd, bytes.baseAddress, bytes.count)
-        })
+      hearer?.connectionDidDrain(self)
     }
   }
 
@@ -370,8 +376,9 @@ package final class TCPConnection: PollHandler {
     if let deadline { loop.cancel(deadline) }
     deadline = nil
     loop.requestTurnEnd()
-    let delegate = delegate
+    let delegate = hearer
     self.delegate = nil
+    heldDelegate = nil
     delegate?.connectionDidClose(self, error: error)
     let keptUntilHere = selfReference
     selfReference = nil

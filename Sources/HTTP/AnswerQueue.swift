@@ -1,3 +1,5 @@
+import EventLoop
+
 /// The answers one connection owes, in the order of its requests (RFC 9112 9.3.2).
 ///
 /// The front one writes straight into the connection's output; those behind it collect their bytes
@@ -6,7 +8,7 @@
 struct AnswerQueue {
   struct Slot {
     /// Bytes written before this answer was at the front.
-    var waiting: [UInt8] = []
+    var waiting = OutputQueue()
     var isComplete = false
     var isChunked = false
     /// Nothing but the head is sent (HEAD, 204, 304).

@@ -70,6 +70,11 @@ final class HTTPConnection: TCPConnectionDelegate {
   /// Parses and dispatches until the input is used up or the client owes us reading.
   private func process() {
     guard !isProcessing, phase == .open else { return }
+    if tcp.input.isEmpty && parser.isIdle {
+      updateReading()
+      updateWaiting()
+      return
+    }
     isProcessing = true
     hasReleasedBuffers = false
     let consumed = parse()
@@ -188,8 +193,8 @@ final class HTTPConnection: TCPConnectionDelegate {
       ResponseWriter.writeHead(
         response, framing: .length(response.body.count), closes: closes, date: date,
         into: &output)
-      if !hidesBody { output.append(contentsOf: response.body) }
     }
+    if !hidesBody { append(index, sharing: response.body) }
     answers[index].isComplete = true
     if isFront { advance() }
   }
@@ -258,9 +263,19 @@ final class HTTPConnection: TCPConnectionDelegate {
       added = tcp.output.withStorage { output in Self.append(to: &output, body) }
       tcp.flushAtTurnEnd()
     } else {
-      added = Self.append(to: &answers[index].waiting, body)
+      added = answers[index].waiting.withStorage { output in Self.append(to: &output, body) }
     }
     server?.count(bytesOut: added)
+  }
+
+  /// As above, a whole body; a large one is not copied.
+  private func append(_ index: Int, sharing body: [UInt8]) {
+    if index == 0 {
+      tcp.output.append(sharing: body)
+    } else {
+      answers[index].waiting.append(sharing: body)
+    }
+    server?.count(bytesOut: body.count)
   }
 
   /// The number of bytes that `body` appended.
@@ -283,7 +298,7 @@ final class HTTPConnection: TCPConnectionDelegate {
       }
       guard !answers.isEmpty, !answers[0].waiting.isEmpty else { continue }
       tcp.output.append(answers[0].waiting)
-      answers[0].waiting = []
+      answers[0].waiting = OutputQueue()
       tcp.flushAtTurnEnd()
     }
     if !answers.isEmpty && !tcp.isAboveHighWater { callOnDrain() }
@@ -365,7 +380,7 @@ final class HTTPConnection: TCPConnectionDelegate {
     }
     guard tcp.input.isEmpty && tcp.output.isEmpty else { return }
     tcp.input = ByteQueue()
-    tcp.output = ByteQueue()
+    tcp.output = OutputQueue()
     hasReleasedBuffers = true
   }
 

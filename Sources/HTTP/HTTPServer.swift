@@ -119,7 +119,7 @@ package final class HTTPServer {
     connection.position = connections.count
     connections.append(connection)
     counters.connectionsOpen = connections.count
-    tcp.delegate = connection
+    tcp.hold(delegate: connection)
     scheduleSweep()
   }
 

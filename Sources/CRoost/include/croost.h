@@ -83,6 +83,9 @@ int croost_socket_error(int fd);
 int croost_shutdown_write(int fd);
 /* send with MSG_NOSIGNAL, recv; both restarted after a signal. */
 int64_t croost_send(int fd, const void *bytes, size_t count);
+/* Two pieces in one go. */
+int64_t croost_send_two(
+    int fd, const void *first, size_t first_count, const void *second, size_t second_count);
 int64_t croost_receive(int fd, void *bytes, size_t count);
 /* getaddrinfo; blocks. Returns how many addresses were filled in, or a getaddrinfo code, which is
  * negative (croost_resolve_text explains it). */
@@ -146,6 +149,8 @@ int croost_free_space(const char *path, uint64_t *free_bytes, uint64_t *total_by
 int64_t croost_raise_descriptor_limit(void);
 /* Lowers or sets the soft limit; for tests. */
 int croost_set_descriptor_limit(uint64_t limit);
+/* Processors that this process may run on. */
+int croost_processor_count(void);
 /* Unpredictable bytes. */
 int croost_random(void *bytes, size_t count);
 /* Columns of the terminal behind `fd`, 0 when it is none. */
