@@ -14,6 +14,11 @@ package final class EventLoop {
   /// so that sockets and timers get their share.
   private static let turnEndRoundsMax = 32
   static let scratchBytes = 64 << 10
+  /// Fewer connections than this are flushed by the loop alone: waking a helper costs as much as a
+  /// few sends, and those of busy connections are cheap.
+  private static let spreadMin = 128
+  /// Connections whose output is held for helpers at a time.
+  private static let spreadMax = 1024
 
   private var poller: Poller
   private var timers = Timers()
@@ -24,6 +29,9 @@ package final class EventLoop {
   private var turnEndRequested = false
   private var dirty: [TCPConnection] = []
   private var flushed: [TCPConnection] = []
+  /// Helps with long lists of sends; made when the first one comes.
+  private lazy var crew = SendCrew()
+  private var results: [SendResult] = []
   private var isStopped = false
   private var isInTurn = false
   private var turnNow: UInt64 = 0
@@ -146,9 +154,30 @@ package final class EventLoop {
     var batch = dirty
     dirty = flushed
     flushed = []
-    for connection in batch { connection.flush() }
+    if batch.count >= EventLoop.spreadMin, let crew {
+      flush(batch, with: crew)
+    } else {
+      for connection in batch { connection.flush() }
+    }
     batch.removeAll(keepingCapacity: true)
     flushed = batch
+  }
+
+  /// No callback runs, and so nothing changes, between the first `beginFlush` and the last send.
+  private func flush(_ batch: [TCPConnection], with crew: SendCrew) {
+    for start in stride(from: 0, to: batch.count, by: EventLoop.spreadMax) {
+      let slice = batch[start..<min(start + EventLoop.spreadMax, batch.count)]
+      var jobs: [SendJob] = []
+      jobs.reserveCapacity(slice.count)
+      for connection in slice { jobs.append(connection.beginFlush()) }
+      var sent: [SendResult] = []
+      swap(&sent, &results)
+      crew.send(jobs, into: &sent)
+      // Gives the bytes back to their connections.
+      jobs = []
+      for (connection, result) in zip(slice, sent) { connection.endFlush(result) }
+      results = sent
+    }
   }
 
   /// Handlers hold their owners, and owners hold the loop: without this nobody would ever die.
@@ -158,6 +187,7 @@ package final class EventLoop {
     turnEndHandlers = []
     timers = Timers()
     dirty = []
+    crew = nil
     withExtendedLifetime(handlers) {}
   }
 
