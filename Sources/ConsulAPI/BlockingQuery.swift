@@ -53,7 +53,8 @@ extension ConsulAPI {
   }
 }
 
-/// One blocking query that waits. Kept alive by its timer and its watch, which end together.
+/// One blocking query that waits. Kept alive by its timer, its watch and the responder's `onClose`,
+/// which end together. (None is weak: that would cost an allocation, and a detour at each use.)
 private final class Parked<B: Backend> {
   private let api: ConsulAPI<B>
   private let read: Read
@@ -85,7 +86,7 @@ private final class Parked<B: Backend> {
     let jitter = read.options.wait / 16
     let extra = jitter > 0 ? api.random() % jitter : 0
     timer = api.backend.schedule(after: read.options.wait &+ extra) { self.timeOut() }
-    responder.onClose = { [weak self] in self?.end() }
+    responder.onClose = { self.end() }
     watchTopics(of: answer)
   }
 
@@ -128,7 +129,7 @@ private final class Parked<B: Backend> {
     api.respond(Answer(refusal), responder)
   }
 
-  /// Gives back timer and watch, and with them this object.
+  /// Gives back timer, watch and `onClose`, and with them this object.
   private func end() {
     guard let timer else { return }
     self.timer = nil

@@ -8,6 +8,9 @@ extension Node {
   static let tickNanoseconds: UInt64 = 10_000_000
   /// Entries applied in one go; a node that catches up lets sockets and timers have their turn.
   static let applyMax: UInt64 = 16_384
+  /// Watchers woken in one turn. The answers of one turn are on their way while the next is made,
+  /// and a key that everybody watches stops neither the heartbeats nor other clients.
+  static let wakesMax = 512
 
   func endTurn() {
     guard isStarted, !isStopped else { return runReplies() }
@@ -109,12 +112,16 @@ extension Node {
   }
 
   private func wakeWatchers() {
-    guard !changes.isEmpty else { return }
-    var batch = ChangeSet()
-    swap(&batch, &changes)
-    for hook in hooks.registryChanged { hook(batch) }
-    watchers.note(batch)
-    for wake in watchers.takeDue() { wake() }
+    if !changes.isEmpty {
+      var batch = ChangeSet()
+      swap(&batch, &changes)
+      for hook in hooks.registryChanged { hook(batch) }
+      watchers.note(batch)
+    }
+    guard watchers.hasDue else { return }
+    for wake in watchers.takeDue(atMost: Self.wakesMax) { wake() }
+    // The rest in the next turn.
+    if watchers.hasDue { loop.schedule(after: 0) {} }
   }
 
   // MARK: Time

@@ -29,8 +29,9 @@ struct Watchers {
   private var prefixLengths: [Int: Int] = [:]
   private var sortedLengths: [Int] = []
   private var nextSerial: UInt64 = 1
-  /// Fired, and not yet called.
-  private(set) var due: [() -> Void] = []
+  /// Fired, in that order; those before `dueStart` have been taken.
+  private var due: [(() -> Void)?] = []
+  private var dueStart = 0
   private(set) var count = 0
 
   /// A million watches at most: about 300 MB.
@@ -77,10 +78,23 @@ struct Watchers {
     for prefix in changes.deletedPrefixes { fireOverlapping(prefix) }
   }
 
-  mutating func takeDue() -> [() -> Void] {
-    guard !due.isEmpty else { return [] }
-    defer { due = [] }
-    return due
+  /// Fired, and not yet taken.
+  var hasDue: Bool { dueStart < due.count }
+
+  /// The first so many that have fired.
+  mutating func takeDue(atMost limit: Int) -> [() -> Void] {
+    let end = dueStart + min(limit, due.count - dueStart)
+    var taken: [() -> Void] = []
+    taken.reserveCapacity(end - dueStart)
+    while dueStart < end {
+      if let wake = due[dueStart].take() { taken.append(wake) }
+      dueStart += 1
+    }
+    if dueStart == due.count {
+      due = []
+      dueStart = 0
+    }
+    return taken
   }
 
   private mutating func firePrefixes(of key: Key) {
@@ -111,7 +125,18 @@ struct Watchers {
   }
 
   private mutating func fire(_ topic: Topic) {
-    while let last = lists[topic]?.last { fire(slot: last.slot) }
+    guard let list = lists.removeValue(forKey: topic) else { return }
+    if case .prefix(let key) = topic { removeLength(key.bytes.count) }
+    // A watch that names the topic twice is gone when it is met again.
+    for entry in list {
+      guard let watch = slots[entry.slot] else { continue }
+      if watch.places.count > 1 {
+        fire(slot: entry.slot)
+      } else {
+        due.append(watch.wake)
+        release(entry.slot)
+      }
+    }
   }
 
   private mutating func fire(slot: Int) {
@@ -125,10 +150,14 @@ struct Watchers {
       guard let place = slots[slot]?.places[ordinal] else { break }
       removeEntry(place)
     }
+    release(slot)
+    return watch
+  }
+
+  private mutating func release(_ slot: Int) {
     slots[slot] = nil
     free.append(slot)
     count -= 1
-    return watch
   }
 
   private mutating func removeEntry(_ place: Place) {

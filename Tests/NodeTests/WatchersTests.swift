@@ -45,12 +45,12 @@ import Testing
     let woken = Woken()
     _ = watchers.add(row.watched) { woken.names.append("x") }
     watchers.note(row.changes)
-    for wake in watchers.takeDue() { wake() }
+    for wake in watchers.takeDue(atMost: .max) { wake() }
     #expect(woken.names == (row.wakes ? ["x"] : []))
     #expect(watchers.count == (row.wakes ? 0 : 1))
     // Once only.
     watchers.note(row.changes)
-    #expect(watchers.takeDue().isEmpty)
+    #expect(watchers.takeDue(atMost: .max).isEmpty)
   }
 
   @Test func cancelledWatchesStaySilent() {
@@ -67,7 +67,7 @@ import Testing
     _ = watchers.add([.key(Key("k"))]) { woken.names.append("new") }
     for id in ids where ids.firstIndex(of: id)! % 3 != 0 { _ = watchers.cancel(id) }
     watchers.note(Self.changes(keys: ["k"]))
-    for wake in watchers.takeDue() { wake() }
+    for wake in watchers.takeDue(atMost: .max) { wake() }
     let expected = (0..<100).filter { $0 % 3 == 0 }.map(String.init) + ["new"]
     #expect(Set(woken.names) == Set(expected))
     #expect(woken.names.count == expected.count)
@@ -82,7 +82,7 @@ import Testing
     }
     let start = threadCPUNanoseconds()
     for number in 0..<100 { watchers.note(Self.changes(keys: ["key/\(number * 7)"])) }
-    for wake in watchers.takeDue() { wake() }
+    for wake in watchers.takeDue(atMost: .max) { wake() }
     #expect(woken.names == (0..<100).map { "\($0 * 7)" })
     #expect(threadCPUNanoseconds() - start < 500_000_000)
   }
