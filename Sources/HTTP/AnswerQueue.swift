@@ -30,7 +30,7 @@ struct AnswerQueue {
   var count: Int { slots.count }
 
   /// The sequence number of the new slot.
-  mutating func append(_ slot: Slot) -> UInt64 {
+  mutating func append(_ slot: consuming Slot) -> UInt64 {
     slots.append(slot)
     return firstSequence + UInt64(slots.count - 1)
   }
@@ -42,13 +42,45 @@ struct AnswerQueue {
     return index < slots.count ? index : nil
   }
 
+  /// Where a completed answer's bytes go, and how.
+  struct Place {
+    /// 0: into the connection's output, else into the slot.
+    var index: Int
+    var isHead: Bool
+    var closesAfter: Bool
+  }
+
+  /// Notes that an answer is given as a whole; its bytes are still to be written. Nil when it was
+  /// removed. One call, since each access to the queue of a connection is checked at run time.
+  mutating func complete(_ sequence: UInt64, closes: Bool) -> Place? {
+    guard let index = index(sequence) else { return nil }
+    slots[index].isComplete = true
+    if closes { slots[index].closesAfter = true }
+    return Place(
+      index: index, isHead: slots[index].isHead, closesAfter: slots[index].closesAfter)
+  }
+
+  /// Removes the front answer when it is complete. Destroying it may come back to this queue.
+  mutating func takeCompleted() -> Slot? {
+    guard !slots.isEmpty, slots[0].isComplete else { return nil }
+    return removeFront()
+  }
+
+  /// What was written for the front answer before it was at the front.
+  mutating func takeWaiting() -> OutputQueue {
+    guard !slots.isEmpty, !slots[0].waiting.isEmpty else { return OutputQueue() }
+    var waiting = OutputQueue()
+    swap(&waiting, &slots[0].waiting)
+    return waiting
+  }
+
   subscript(_ index: Int) -> Slot {
     get { slots[index] }
     _modify { yield &slots[index] }
   }
 
   /// Hands out what it removes: destroying that may come back to this queue.
-  mutating func removeFront() -> Slot {
+  private mutating func removeFront() -> Slot {
     firstSequence += 1
     return slots.removeFirst()
   }

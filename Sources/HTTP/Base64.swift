@@ -1,36 +1,22 @@
+internal import CRoost
+
 /// Standard base64 with padding (RFC 4648 section 4), strict when decoding.
 package enum Base64 {
   /// Appends the encoded form to `output`.
   package static func encode(_ data: ArraySlice<UInt8>, into output: inout [UInt8]) {
-    // Room is made once: no symbol costs a check of the array's capacity.
-    output.append(addingCapacity: (data.count + 2) / 3 * 4) { target in
-      encode(data.span, into: &target)
-    }
-  }
-
-  private static func encode(_ data: Span<UInt8>, into output: inout OutputSpan<UInt8>) {
-    var index = 0
-    while data.count - index >= 6 {
-      var text = symbols(
-        UInt64(data[index]) << 40 | UInt64(data[index + 1]) << 32 | UInt64(data[index + 2]) << 24
-          | UInt64(data[index + 3]) << 16 | UInt64(data[index + 4]) << 8 | UInt64(data[index + 5]))
-      for _ in 0..<8 {
-        output.append(UInt8(truncatingIfNeeded: text))
-        text >>= 8
+    let count = (data.count + 2) / 3 * 4
+    guard count > 0 else { return }
+    output.append(addingCapacity: count) { target in
+      unsafe target.withUnsafeMutableBufferPointer { room, filled in
+        // Sound: there is room for `count` bytes more, which `rebasing` checks, and C writes exactly
+        // those; both pointers live for the call.
+        let text = unsafe UnsafeMutableBufferPointer(rebasing: room[filled..<filled + count])
+        unsafe data.withUnsafeBytes { bytes in
+          unsafe croost_base64_encode(bytes.baseAddress, bytes.count, text.baseAddress)
+        }
+        filled += count
       }
-      index += 6
     }
-    let left = data.count - index
-    guard left > 0 else { return }
-    var group: UInt64 = 0
-    for place in 0..<left { group |= UInt64(data[index + place]) << UInt64(40 - 8 * place) }
-    var text = symbols(group)
-    // Every byte begins a symbol, and the last one ends one: left * 8 / 6, rounded up.
-    for _ in 0..<(left * 4 + 2) / 3 {
-      output.append(UInt8(truncatingIfNeeded: text))
-      text >>= 8
-    }
-    for _ in 0..<(3 - left % 3) % 3 { output.append(0x3D) }
   }
 
   package static func encode(_ data: [UInt8]) -> [UInt8] {
@@ -72,24 +58,6 @@ package enum Base64 {
       if padding > 0 { padding = 3 }
     }
     return output
-  }
-
-  /// Eight symbols for the 48 bits of `group`, the first in the lowest byte, all at once in the bytes
-  /// of one register: the distance from a value to its symbol changes at 26, 52, 62 and 63. No step
-  /// lets a byte overflow into the next.
-  @inline(__always)
-  private static func symbols(_ group: UInt64) -> UInt64 {
-    let ones: UInt64 = 0x0101_0101_0101_0101
-    var values = group >> 42 & 63 | (group >> 36 & 63) << 8
-    values |= (group >> 30 & 63) << 16 | (group >> 24 & 63) << 24
-    values |= (group >> 18 & 63) << 32 | (group >> 12 & 63) << 40
-    values |= (group >> 6 & 63) << 48 | (group & 63) << 56
-    // A byte's highest bit is set when its value is above the bound.
-    let above25 = (values &+ ones &* 102) >> 7 & ones
-    let above51 = (values &+ ones &* 76) >> 7 & ones
-    let above61 = (values &+ ones &* 66) >> 7 & ones
-    let above62 = (values &+ ones &* 65) >> 7 & ones
-    return values &+ ones &* 65 &+ above25 &* 6 &+ above62 &* 3 &- above51 &* 75 &- above61 &* 15
   }
 
   @inline(__always)

@@ -5,6 +5,7 @@ enum ASCII {
   static let lineFeed: UInt8 = 0x0A
   static let carriageReturn: UInt8 = 0x0D
   static let space: UInt8 = 0x20
+  static let colon: UInt8 = 0x3A
 
   @inline(__always)
   static func lowercased(_ byte: UInt8) -> UInt8 {
@@ -57,6 +58,13 @@ extension [UInt8] {
   mutating func append(_ text: StaticString) {
     // Sound: a StaticString's bytes live as long as the program.
     text.withUTF8Buffer { buffer in unsafe append(contentsOf: buffer) }
+  }
+
+  /// CR LF. Byte by byte it takes a quarter of the instructions of a copy.
+  @inline(__always)
+  mutating func appendLineEnd() {
+    append(ASCII.carriageReturn)
+    append(ASCII.lineFeed)
   }
 
   /// Appends the decimal form.

@@ -77,17 +77,21 @@ final class HTTPConnection: TCPConnectionDelegate {
     }
     isProcessing = true
     hasReleasedBuffers = false
-    let consumed = parse()
+    let consumed = parse(with: &parser)
     server?.count(bytesIn: consumed)
     // A handler may have closed the connection, and with it the input.
     if !tcp.isClosed { tcp.input.consume(min(consumed, tcp.input.count)) }
     isProcessing = false
+    if isIdle, server?.isDraining == true { return tcp.closeAfterFlush() }
     updateReading()
     updateWaiting()
   }
 
   /// The number of bytes used.
-  private func parse() -> Int {
+  ///
+  /// - Parameter parser: the connection's own, lent for the whole pass: what a handler does to this
+  ///   connection meanwhile does not touch it.
+  private func parse(with parser: inout RequestParser) -> Int {
     guard let server else { return 0 }
     let queue = tcp.input
     let bytes = queue.storage
@@ -97,9 +101,9 @@ final class HTTPConnection: TCPConnectionDelegate {
     parsing: while phase == .open && mayParse {
       switch parser.next(bytes, &offset, range.upperBound) {
       case .needsMore: break parsing
-      case .head: askWhetherBodyIsWanted(server, hasBytes: offset < range.upperBound)
+      case .head: askWhetherBodyIsWanted(parser, server, hasBytes: offset < range.upperBound)
       case .request:
-        dispatch(server)
+        dispatch(&parser, server)
         if phase == .open { server.lendBuffers(to: &parser) }
       case .fault(let fault):
         refuse(.text(fault.status, fault.reason.description))
@@ -113,7 +117,9 @@ final class HTTPConnection: TCPConnectionDelegate {
     answers.count < (server?.limits.pipelineMax ?? 0) && !tcp.isAboveHighWater
   }
 
-  private func askWhetherBodyIsWanted(_ server: HTTPServer, hasBytes: Bool) {
+  private func askWhetherBodyIsWanted(
+    _ parser: borrowing RequestParser, _ server: HTTPServer, hasBytes: Bool
+  ) {
     if let refusal = server.bodyLimit(parser.headOnly(tcp.remoteAddress)) {
       refuse(refusal)
       return
@@ -127,7 +133,7 @@ final class HTTPConnection: TCPConnectionDelegate {
     }
   }
 
-  private func dispatch(_ server: HTTPServer) {
+  private func dispatch(_ parser: inout RequestParser, _ server: HTTPServer) {
     let closes = !parser.keepsAlive || server.isDraining || hasReachedEOF
     let slot = AnswerQueue.Slot(
       closesAfter: closes, isHead: parser.method == .head, isHTTP10: parser.isHTTP10)
@@ -184,19 +190,20 @@ final class HTTPConnection: TCPConnectionDelegate {
   }
 
   func answer(_ sequence: UInt64, _ response: HTTPResponse) {
-    guard let index = answers.index(sequence), let server else { return }
-    let isFront = index == 0
-    let closes = noteClosing(index, response)
-    let hidesBody = answers[index].isHead || ResponseWriter.hasNoBody(response.status)
+    guard let server,
+      let place = answers.complete(sequence, closes: response.closes || server.isDraining)
+    else { return }
+    let hidesBody = place.isHead || ResponseWriter.hasNoBody(response.status)
     let date = server.dateLine
-    append(index) { output in
-      ResponseWriter.writeHead(
-        response, framing: .length(response.body.count), closes: closes, date: date,
-        into: &output)
+    append(place.index) { queue in
+      queue.withStorage { output in
+        ResponseWriter.writeHead(
+          response, framing: .length(response.body.count), closes: place.closesAfter, date: date,
+          into: &output)
+      }
+      if !hidesBody { queue.append(sharing: response.body) }
     }
-    if !hidesBody { append(index, sharing: response.body) }
-    answers[index].isComplete = true
-    if isFront { advance() }
+    if place.index == 0 { advance() }
   }
 
   func begin(_ sequence: UInt64, _ head: HTTPResponse) {
@@ -207,10 +214,12 @@ final class HTTPConnection: TCPConnectionDelegate {
     answers[index].isChunked = isChunked
     answers[index].hidesBody = answers[index].isHead || ResponseWriter.hasNoBody(head.status)
     let date = server.dateLine
-    append(index) { output in
-      ResponseWriter.writeHead(
-        head, framing: isChunked ? .chunked : .untilClose, closes: closes, date: date,
-        into: &output)
+    append(index) { queue in
+      queue.withStorage { output in
+        ResponseWriter.writeHead(
+          head, framing: isChunked ? .chunked : .untilClose, closes: closes, date: date,
+          into: &output)
+      }
     }
     if !head.body.isEmpty { _ = write(sequence, head.body) }
   }
@@ -219,11 +228,11 @@ final class HTTPConnection: TCPConnectionDelegate {
     guard let index = answers.index(sequence) else { return true }
     if !answers[index].hidesBody {
       let isChunked = answers[index].isChunked
-      append(index) { output in
+      append(index) { queue in
         if isChunked {
-          ResponseWriter.writeChunk(bytes, into: &output)
+          queue.withStorage { output in ResponseWriter.writeChunk(bytes, into: &output) }
         } else {
-          output.append(contentsOf: bytes)
+          queue.append(bytes)
         }
       }
     }
@@ -235,7 +244,9 @@ final class HTTPConnection: TCPConnectionDelegate {
   func end(_ sequence: UInt64) {
     guard let index = answers.index(sequence) else { return }
     if answers[index].isChunked && !answers[index].hidesBody {
-      append(index) { output in ResponseWriter.writeLastChunk(into: &output) }
+      append(index) { queue in
+        queue.withStorage { output in ResponseWriter.writeLastChunk(into: &output) }
+      }
     }
     answers[index].isComplete = true
     if index == 0 { advance() }
@@ -257,49 +268,39 @@ final class HTTPConnection: TCPConnectionDelegate {
 
   /// Into the connection's output for the front answer, else into the slot.
   @inline(__always)
-  private func append(_ index: Int, _ body: (inout [UInt8]) -> Void) {
+  private func append(_ index: Int, _ body: (inout OutputQueue) -> Void) {
     let added: Int
     if index == 0 {
-      added = tcp.output.withStorage { output in Self.append(to: &output, body) }
+      added = Self.append(to: &tcp.output, body)
       tcp.flushAtTurnEnd()
     } else {
-      added = answers[index].waiting.withStorage { output in Self.append(to: &output, body) }
+      added = Self.append(to: &answers[index].waiting, body)
     }
     server?.count(bytesOut: added)
   }
 
-  /// As above, a whole body; a large one is not copied.
-  private func append(_ index: Int, sharing body: [UInt8]) {
-    if index == 0 {
-      tcp.output.append(sharing: body)
-    } else {
-      answers[index].waiting.append(sharing: body)
-    }
-    server?.count(bytesOut: body.count)
-  }
-
   /// The number of bytes that `body` appended.
   @inline(__always)
-  private static func append(to output: inout [UInt8], _ body: (inout [UInt8]) -> Void) -> Int {
-    let before = output.count
-    body(&output)
-    return output.count - before
+  private static func append(
+    to queue: inout OutputQueue, _ body: (inout OutputQueue) -> Void
+  ) -> Int {
+    let before = queue.count
+    body(&queue)
+    return queue.count - before
   }
 
   /// The front answer is complete: removes it and moves up those behind it.
   private func advance() {
-    while !answers.isEmpty && answers[0].isComplete {
-      let closes = answers[0].closesAfter
-      let answered = answers.removeFront()
-      withExtendedLifetime(answered) {}
-      if closes {
+    while let answered = answers.takeCompleted() {
+      if answered.closesAfter {
         closeAfterLastAnswer()
         return
       }
-      guard !answers.isEmpty, !answers[0].waiting.isEmpty else { continue }
-      tcp.output.append(answers[0].waiting)
-      answers[0].waiting = OutputQueue()
-      tcp.flushAtTurnEnd()
+      let waiting = answers.takeWaiting()
+      if !waiting.isEmpty {
+        tcp.output.append(waiting)
+        tcp.flushAtTurnEnd()
+      }
     }
     if !answers.isEmpty && !tcp.isAboveHighWater { callOnDrain() }
     if answers.isEmpty && hasReachedEOF {
@@ -384,7 +385,8 @@ final class HTTPConnection: TCPConnectionDelegate {
     hasReleasedBuffers = true
   }
 
-  var isIdle: Bool { answers.isEmpty && parser.isIdle && tcp.input.isEmpty }
+  /// Not while requests are taken from it: `process` looks whether it is to be closed.
+  var isIdle: Bool { !isProcessing && answers.isEmpty && parser.isIdle && tcp.input.isEmpty }
 
   private func finish() {
     guard phase != .closed else { return }

@@ -15,7 +15,10 @@ package final class HTTPServer {
     package var bytesOut: UInt64 = 0
     package init() {}
   }
-  package private(set) var counters = Counters()
+  package var counters: Counters { live }
+  /// Written at every request: private, so that the compiler can prove what it would otherwise have
+  /// checked each time.
+  private var live = Counters()
   package let localAddress: SocketAddress
 
   let loop: EventLoop
@@ -29,8 +32,7 @@ package final class HTTPServer {
   private(set) var isDraining = false
   private var drained: (() -> Void)?
   private var sweepTimer: TimerID?
-  private var spareBuffer: [UInt8] = []
-  private var spareFields: [HeaderField] = []
+  private var spare = RequestBuffers()
   private var date: (second: UInt64, line: [UInt8]) = (.max, [])
 
   /// Larger buffers of unusual requests are not kept.
@@ -103,7 +105,7 @@ package final class HTTPServer {
   // MARK: Connections
 
   private func accept(_ tcp: TCPConnection) {
-    counters.connectionsTotal += 1
+    live.connectionsTotal += 1
     let key = ClientKey.of(tcp.remoteAddress)
     let count = clients[key, default: 0]
     guard connections.count < limits.connectionsMax else {
@@ -118,13 +120,13 @@ package final class HTTPServer {
     let connection = HTTPConnection(tcp: tcp, server: self)
     connection.position = connections.count
     connections.append(connection)
-    counters.connectionsOpen = connections.count
+    live.connectionsOpen = connections.count
     tcp.hold(delegate: connection)
     scheduleSweep()
   }
 
   private func refuse(_ tcp: TCPConnection, _ response: HTTPResponse) {
-    counters.refused += 1
+    live.refused += 1
     let date = dateLine
     tcp.output.withStorage { output in
       ResponseWriter.writeHead(
@@ -141,7 +143,7 @@ package final class HTTPServer {
     connections.swapAt(position, connections.count - 1)
     connections.removeLast()
     if position < connections.count { connections[position].position = position }
-    counters.connectionsOpen = connections.count
+    live.connectionsOpen = connections.count
     let key = ClientKey.of(connection.tcp.remoteAddress)
     let left = clients[key, default: 1] - 1
     clients[key] = left > 0 ? left : nil
@@ -164,29 +166,28 @@ package final class HTTPServer {
   // MARK: Requests
 
   func handle(_ request: consuming HTTPRequest, _ connection: HTTPConnection, _ sequence: UInt64) {
-    counters.requests += 1
+    live.requests += 1
     let buffer = request.bytes
     let fields = request.fields
     handler(request, HTTPResponder(connection: connection, sequence: sequence))
     if buffer.capacity <= Self.spareBytesMax {
-      spareBuffer = buffer
-      spareFields = fields
+      spare = RequestBuffers(bytes: buffer, fields: fields)
     }
   }
 
   /// Gives the parser the buffers of the last request. One that is still held by its handler is
   /// replaced by a new one of the same size, as it is when there is none.
   func lendBuffers(to parser: inout RequestParser) {
-    parser.adopt(buffer: &spareBuffer, fields: &spareFields)
+    parser.adopt(&spare)
   }
 
   func takeBuffers(from parser: inout RequestParser) {
-    parser.release(buffer: &spareBuffer, fields: &spareFields)
+    parser.release(to: &spare)
   }
 
-  func count(bytesIn: Int) { counters.bytesIn += UInt64(bytesIn) }
-  func count(bytesOut: Int) { counters.bytesOut += UInt64(bytesOut) }
-  func countRefused() { counters.refused += 1 }
+  func count(bytesIn: Int) { live.bytesIn += UInt64(bytesIn) }
+  func count(bytesOut: Int) { live.bytesOut += UInt64(bytesOut) }
+  func countRefused() { live.refused += 1 }
 
   /// The `Date` header, made once a second.
   var dateLine: [UInt8] {

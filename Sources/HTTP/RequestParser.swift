@@ -16,6 +16,12 @@ struct RequestFault: Error, Equatable, Sendable {
   }
 }
 
+/// What a parser collects a request in; kept by the server from one request to the next.
+struct RequestBuffers {
+  var bytes: [UInt8] = []
+  var fields: [HeaderField] = []
+}
+
 /// An incremental parser of HTTP/1.1 requests (RFC 9112), strict where leniency lets two parties
 /// disagree about where a request ends.
 ///
@@ -81,21 +87,21 @@ struct RequestParser {
   // MARK: Buffers that are lent and returned
 
   /// Uses these buffers for the next request. Only when idle.
-  mutating func adopt(buffer: inout [UInt8], fields: inout [HeaderField]) {
-    swap(&self.buffer, &buffer)
-    swap(&self.fields, &fields)
-    self.buffer.removeAll(keepingCapacity: true)
-    self.fields.removeAll(keepingCapacity: true)
-    if self.buffer.capacity == 0 { self.buffer.reserveCapacity(Self.bufferBytes) }
+  mutating func adopt(_ spare: inout RequestBuffers) {
+    swap(&buffer, &spare.bytes)
+    swap(&fields, &spare.fields)
+    buffer.removeAll(keepingCapacity: true)
+    fields.removeAll(keepingCapacity: true)
+    if buffer.capacity == 0 { buffer.reserveCapacity(Self.bufferBytes) }
   }
 
   /// The opposite of `adopt`: an idle connection keeps no buffer.
-  mutating func release(buffer: inout [UInt8], fields: inout [HeaderField]) {
-    guard self.buffer.capacity > 0 else { return }
-    swap(&self.buffer, &buffer)
-    swap(&self.fields, &fields)
-    self.buffer = []
-    self.fields = []
+  mutating func release(to spare: inout RequestBuffers) {
+    guard buffer.capacity > 0 else { return }
+    swap(&buffer, &spare.bytes)
+    swap(&fields, &spare.fields)
+    buffer = []
+    fields = []
   }
 
   // MARK: Results

@@ -17,13 +17,14 @@ enum ResponseWriter {
     if let contentType = response.contentType {
       output.append("Content-Type: ")
       output.append(contentType)
-      output.append("\r\n")
+      output.appendLineEnd()
     }
     for header in response.headers {
       output.append(header.name)
-      output.append(": ")
+      output.append(ASCII.colon)
+      output.append(ASCII.space)
       write(header.value, into: &output)
-      output.append("\r\n")
+      output.appendLineEnd()
     }
     output.append(contentsOf: date)
     switch framing {
@@ -32,11 +33,12 @@ enum ResponseWriter {
     case .length(let count):
       output.append("Content-Length: ")
       output.append(decimal: UInt64(count))
-      output.append("\r\n")
+      output.appendLineEnd()
     case .chunked: output.append("Transfer-Encoding: chunked\r\n")
     case .untilClose: break
     }
-    output.append(closes ? "Connection: close\r\n\r\n" : "\r\n")
+    if closes { output.append("Connection: close\r\n") }
+    output.appendLineEnd()
   }
 
   /// True for the statuses whose answers never have a body (RFC 9110 6.4.1).

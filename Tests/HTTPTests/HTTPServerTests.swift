@@ -365,6 +365,21 @@ private func bodies(_ text: String) -> [String] {
     #expect(bodies(polling.received) == ["200 done"])
   }
 
+  /// The connection whose handler asks for it is in the middle of its own bytes then.
+  @Test func aHandlerMayAnswerAndDrain() throws {
+    let fixture = try Fixture()
+    var isDrained = false
+    fixture.handler = { [unowned fixture] request, responder in
+      responder.respond(.text(200, "leaving"))
+      fixture.server.drain(graceNanoseconds: 30 * seconds) { isDrained = true }
+    }
+    let client = fixture.client(get("/leave"))
+    let start = fixture.loop.now
+    #expect(fixture.wait { client.isClosed && isDrained })
+    #expect(bodies(client.received) == ["200 leaving"])
+    #expect(fixture.loop.now - start < 25 * seconds)
+  }
+
   @Test func drainEndsAfterItsGrace() throws {
     let fixture = try Fixture()
     var waiting: [HTTPResponder] = []

@@ -14,6 +14,12 @@
 /* CRC32C (Castagnoli), RFC 3720 appendix B.4. Feed the previous result to continue; start with 0. */
 uint32_t croost_crc32c(uint32_t crc, const void *bytes, size_t count);
 
+/* ---- base64.c ---- */
+
+/* Writes the base64 form (RFC 4648 section 4, with padding) of `count` bytes: (count + 2) / 3 * 4
+ * symbols. */
+void croost_base64_encode(const void *bytes, size_t count, void *text);
+
 /* ---- poll.c: epoll and eventfd ---- */
 
 #define CROOST_READABLE 0x001u
