@@ -16,7 +16,7 @@ package final class EventLoop {
   static let scratchBytes = 64 << 10
   /// Fewer connections than this are flushed by the loop alone: waking a helper costs as much as a
   /// few sends, and those of busy connections are cheap.
-  private static let spreadMin = 128
+  private static let spreadMin = 256
   /// Connections whose output is held for helpers at a time.
   private static let spreadMax = 1024
 

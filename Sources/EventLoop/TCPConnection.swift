@@ -61,10 +61,15 @@ package final class TCPConnection: PollHandler {
   /// Append here, then call `flushAtTurnEnd`.
   package var output = OutputQueue()
   /// Bounds `input`; may be changed at any time (then call `resumeReading`).
-  package var inputBytesMax: Int
+  package var inputBytesMax: Int {
+    get { inputMax }
+    set { inputMax = newValue }
+  }
 
   private let loop: EventLoop
   private let options: Options
+  /// Looked at at every event: private, so that no access is checked at run time.
+  private var inputMax: Int
   private var fd: Int32
   private var phase: Phase
   private var registeredInterest: UInt32?
@@ -93,7 +98,7 @@ package final class TCPConnection: PollHandler {
     self.loop = loop
     self.options = options
     self.delegate = delegate
-    inputBytesMax = options.inputBytesMax
+    inputMax = options.inputBytesMax
     phase = .connecting
     var raw = address.raw
     fd = croost_tcp_socket(raw.ip_length)
@@ -121,7 +126,7 @@ package final class TCPConnection: PollHandler {
     self.loop = loop
     self.options = options
     self.fd = fd
-    inputBytesMax = options.inputBytesMax
+    inputMax = options.inputBytesMax
     phase = .open
     super.init()
     if options.noDelay { _ = croost_set_no_delay(fd) }
@@ -225,7 +230,7 @@ package final class TCPConnection: PollHandler {
 
   private var wantsToRead: Bool {
     switch phase {
-    case .open: !hasReachedEOF && !isPaused && input.count < inputBytesMax
+    case .open: !hasReachedEOF && !isPaused && input.count < inputMax
     case .lingering: !hasReachedEOF
     case .connecting, .closed: false
     }
@@ -252,7 +257,7 @@ package final class TCPConnection: PollHandler {
     var failureCode: Int32 = 0
     reading: for _ in 0..<TCPConnection.readsPerEventMax {
       let isDiscarding = phase == .lingering
-      let room = isDiscarding ? EventLoop.scratchBytes : inputBytesMax - input.count
+      let room = isDiscarding ? EventLoop.scratchBytes : inputMax - input.count
       let wanted = min(room, EventLoop.scratchBytes)
       guard wanted > 0 else { break }
       let count = receive(wanted)

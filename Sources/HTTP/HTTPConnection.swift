@@ -70,11 +70,6 @@ final class HTTPConnection: TCPConnectionDelegate {
   /// Parses and dispatches until the input is used up or the client owes us reading.
   private func process() {
     guard !isProcessing, phase == .open else { return }
-    if tcp.input.isEmpty && parser.isIdle {
-      updateReading()
-      updateWaiting()
-      return
-    }
     isProcessing = true
     hasReleasedBuffers = false
     let consumed = parse(with: &parser)
@@ -82,7 +77,7 @@ final class HTTPConnection: TCPConnectionDelegate {
     // A handler may have closed the connection, and with it the input.
     if !tcp.isClosed { tcp.input.consume(min(consumed, tcp.input.count)) }
     isProcessing = false
-    if isIdle, server?.isDraining == true { return tcp.closeAfterFlush() }
+    if server?.isDraining == true, isIdle { return tcp.closeAfterFlush() }
     updateReading()
     updateWaiting()
   }
@@ -306,8 +301,15 @@ final class HTTPConnection: TCPConnectionDelegate {
     if answers.isEmpty && hasReachedEOF {
       tcp.closeAfterFlush()
     } else if !isProcessing {
-      process()
+      goOn()
     }
+  }
+
+  /// After an answer that came later than its request: most clients have sent nothing since.
+  private func goOn() {
+    guard phase == .open, tcp.input.isEmpty, parser.isIdle else { return process() }
+    updateReading()
+    updateWaiting()
   }
 
   private func callOnDrain() {
