@@ -58,7 +58,8 @@ let package = Package(
     module(
       "Harness", ["Basics", "Wire", "EventLoop", "RoostClient", "Simulation"]),
     module(
-      "Simulation", ["Basics", "Raft", "Storage", "Registry", "Wire", "Node", "ConsulAPI"]),
+      "Simulation",
+      ["Basics", "Raft", "Storage", "Registry", "Wire", "Checks", "Node", "ConsulAPI"]),
 
     .target(
       name: "CAllocations", path: "Tests/CAllocations",

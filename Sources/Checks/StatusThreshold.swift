@@ -1,13 +1,15 @@
 /// Lets a status change only after enough results in a row, as Consul's `success_before_passing`,
 /// `failures_before_warning` and `failures_before_critical` do.
-struct StatusThreshold {
+package struct StatusThreshold {
   private let successBeforePassing: Int
   private let failuresBeforeWarning: Int
   private let failuresBeforeCritical: Int
   private var successes = 0
   private var failures = 0
 
-  init(successBeforePassing: Int, failuresBeforeWarning: Int = 0, failuresBeforeCritical: Int) {
+  package init(
+    successBeforePassing: Int, failuresBeforeWarning: Int = 0, failuresBeforeCritical: Int
+  ) {
     self.successBeforePassing = successBeforePassing
     self.failuresBeforeWarning =
       failuresBeforeWarning > 0 ? failuresBeforeWarning : failuresBeforeCritical
@@ -15,7 +17,7 @@ struct StatusThreshold {
   }
 
   /// What the result makes of the check; nil: the status so far is kept.
-  mutating func admit(_ status: ProbeStatus) -> ProbeStatus? {
+  package mutating func admit(_ status: ProbeStatus) -> ProbeStatus? {
     switch status {
     case .passing, .warning:
       failures = 0

@@ -57,9 +57,10 @@ extension Registry {
     noteRegistration(new, &context)
   }
 
-  /// Whoever registers a TTL check again lives: its time starts afresh, as in Consul.
+  /// Whoever registers a check again lives: what is timed of it starts afresh, as in Consul.
   private func noteRegistration(_ check: CheckRecord, _ context: inout ApplyContext) {
-    guard check.definition.ttl > 0 else { return }
+    let definition = check.definition
+    guard definition.ttl > 0 || definition.deregisterCriticalServiceAfter > 0 else { return }
     let key = Pair(Key(folding: check.node), Key(folding: check.id))
     noteAgentCheck(key, status: checksTable[key]?.status, isRegistration: true, &context)
   }

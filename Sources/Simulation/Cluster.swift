@@ -221,6 +221,9 @@ final class Cluster {
   }
 
   func send(_ packet: Packet, from: Int, to: Int) {
+    guard network.isCut(from: from, to: to) || nodes[from].isAcquainted(with: nodes[to]) else {
+      return
+    }
     network.send(packet, from: from, to: to, in: &world)
   }
 

@@ -220,8 +220,12 @@ extension ScenarioRun {
     wait(5_000, for: "the registrations") { leader.registry.agentChecks().count == instances }
   }
 
-  private func propose(_ command: Command) {
-    var payload = CommandEnvelope(time: 0, requestID: nil, command: command).encoded()
+  func propose(_ command: Command) {
+    propose(CommandEnvelope(time: 0, requestID: nil, command: command))
+  }
+
+  func propose(_ envelope: CommandEnvelope) {
+    var payload = envelope.encoded()
     CommandEnvelope.stamp(&payload, time: cluster.wallMilliseconds)
     leader.proposeDirectly(payload)
   }

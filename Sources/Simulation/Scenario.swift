@@ -27,7 +27,7 @@ package struct Scenario: Sendable {
     self.script = script
   }
 
-  package static let all = processes + networks + disks + consensus + registry
+  package static let all = processes + networks + disks + consensus + registry + instances
 
   package static func named(_ name: String) -> Scenario? { all.first { $0.name == name } }
 

@@ -108,6 +108,8 @@ extension SimulatedNode {
     idleDisk()
     guard isUp else { return }
     tickSessions()
+    tendCluster()
+    if diskIdentity.isGivenUp { return rebuild() }
     retryHeld()
     cluster.world.schedule(.tick(process), after: tickMicroseconds)
   }

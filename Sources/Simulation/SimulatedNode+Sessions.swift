@@ -60,7 +60,9 @@ extension SimulatedNode {
           checkID: check.id, fromHost: nil, node: check.node, status: "critical",
           output: LeaderDeadlines.expiredOutput)
         proposeAsLeader(.checkUpdate(update), for: .ttl(check))
-      case .deregister: continue
+      case .deregister(let check, let serviceID, let condition):
+        proposeAsLeader(
+          .agentDeregister(serviceID: serviceID, onlyIf: condition), for: .deregister(check))
       }
     }
   }
@@ -76,13 +78,8 @@ extension SimulatedNode {
   func followSessions(_ changes: ChangeSet) {
     guard sessions.isLeading else { return }
     for change in changes.agentChecks {
-      let key = LeaderDeadlines.CheckKey(node: change.node, id: change.id)
-      guard let check = registry.agentCheck(change.id, host: change.node) else {
-        sessions.deadlines.forget(key)
-        continue
-      }
-      if change.status != "critical" { sessions.deadlines.noteRecovery(key) }
-      sessions.deadlines.follow(check, now: clock)
+      let check = registry.agentCheck(change.id, host: change.node)
+      sessions.deadlines.follow(change, check, now: clock)
     }
     for id in changes.sessionIDs {
       if let session = registry.session(id) {

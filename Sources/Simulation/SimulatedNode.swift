@@ -31,6 +31,8 @@ final class SimulatedNode {
   var wallSkew: UInt64
   /// Something on the disk is not what was synced.
   var isDamaged = false
+  /// Nobody gives it another disk when this one is refused; for scenarios.
+  var keepsDisk = false
   /// It lost its disk, and looks for a place in the cluster.
   var wasWiped = false
   /// Syncs take so many times longer.
@@ -81,6 +83,8 @@ final class SimulatedNode {
   /// The production log of changes, for watchers.
   var changeLog: ChangeLog
   var sabotageState = SabotageState()
+  /// See SimulatedNode+Identity.swift
+  var diskIdentity = DiskIdentity()
 
   init(slot: Int, cluster: Cluster, bootstrap: Configuration, tick: UInt64, wallSkew: UInt64) {
     self.slot = slot
@@ -112,6 +116,7 @@ final class SimulatedNode {
     }
     clearSpace()
     do {
+      try countStart()
       try recover()
     } catch {
       return failedAndRestarts(error, while: "starting")
@@ -153,8 +158,12 @@ final class SimulatedNode {
   /// A storage error: the production process says why and ends.
   func failed(_ error: StorageError, while doing: String) {
     cluster.note("storage failed while \(doing): \(error)", slot)
-    if isDamaged, case .damaged = error { return giveUpDisk() }
-    if isDamaged, case .foreign = error { return giveUpDisk() }
+    if isDamaged {
+      switch error {
+      case .damaged, .foreign: return keepsDisk ? crash(losingPower: false) : giveUpDisk()
+      default: break
+      }
+    }
     switch error {
     case .io: return crash(losingPower: disk.isOff)
     case .diskFull where diskFullUntil > 0: return crash(losingPower: false)
@@ -165,7 +174,7 @@ final class SimulatedNode {
 
   /// What D4 and D15 of the fault list ask for: a node that cannot trust its disk does not use
   /// what is left of it. It gets an empty one, and comes back as another node.
-  private func giveUpDisk() {
+  func giveUpDisk() {
     crash(losingPower: false)
     lose()
   }

@@ -42,6 +42,8 @@ struct SimulationOptions {
   var valuePaddingMax: UInt64 = 64
   /// Nodes' clocks run by up to so much faster or slower, in per mille.
   var driftPermille: UInt64 = 0
+  /// Nodes say in handshakes how often their disk was started and what it holds.
+  var knowsOldCopies = false
   var sabotage: Sabotage?
 
   var nodes: Int { voters + spares }

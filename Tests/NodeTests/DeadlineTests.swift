@@ -1,7 +1,7 @@
-import Registry
 import Testing
 
 @testable import Node
+@testable import Registry
 
 struct DeadlineQueueTests {
   @Test func takesInOrderOfTime() {
@@ -180,6 +180,22 @@ struct LeaderDeadlineTests {
     let early = deadlines.takeExpired(now: 18 * second, registry: registry)
     #expect(early.isEmpty)
     #expect(deadlines.count == 1)
+  }
+
+  @Test func aNewRegistrationStartsTheCriticalTimeOver() {
+    var check = ttlCheck("c", seconds: 0, status: "critical")
+    check.definition.deregisterCriticalServiceAfter = 1
+    var deadlines = LeaderDeadlines(deregisterLeast: 10 * second)
+    deadlines.follow(check, now: 0)
+    var change = AgentCheckChange(node: c.node, id: c.id, status: "critical")
+    // Critical with another output: the time goes on.
+    deadlines.follow(change, check, now: 5 * second)
+    #expect(deadlines.earliest() == 10 * second)
+    change.isRegistration = true
+    deadlines.follow(change, check, now: 9 * second)
+    #expect(deadlines.earliest() == 19 * second)
+    deadlines.follow(change, nil, now: 10 * second)
+    #expect(deadlines.count == 0)
   }
 
   @Test func sessionsRunOutWithinASecondOfTheirTTL() {

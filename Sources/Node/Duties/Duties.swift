@@ -118,18 +118,9 @@ package final class Duties {
   }
 
   private func follow(_ change: AgentCheckChange, now: UInt64) {
-    let key = LeaderDeadlines.CheckKey(node: change.node, id: change.id)
-    guard let check = node.registry.agentCheck(change.id, host: change.node),
-      LeaderDeadlines.CheckKey(check) == key
-    else {
-      budget.forget(change.id)
-      return deadlines.forget(key)
-    }
-    if change.status != "critical" { deadlines.noteRecovery(key) }
-    deadlines.follow(check, now: now)
-    if change.isRegistration, check.output != LeaderDeadlines.expiredOutput {
-      deadlines.renew(check, now: now)
-    }
+    let check = node.registry.agentCheck(change.id, host: change.node)
+    if check.map({ foldedName($0.node) != change.node }) ?? true { budget.forget(change.id) }
+    deadlines.follow(change, check, now: now)
   }
 
   func tick() {

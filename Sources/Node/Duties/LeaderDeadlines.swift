@@ -76,6 +76,16 @@ package struct LeaderDeadlines {
     }
   }
 
+  /// What was applied to a check, and the check of that id as it is now, if there is one.
+  package mutating func follow(_ change: AgentCheckChange, _ check: CheckRecord?, now: UInt64) {
+    let key = CheckKey(node: change.node, id: change.id)
+    guard let check, CheckKey(check) == key else { return forget(key) }
+    // A new instance under an old id is not critical for as long as the one before it was.
+    if change.status != "critical" || change.isRegistration { noteRecovery(key) }
+    follow(check, now: now)
+    if change.isRegistration, check.output != Self.expiredOutput { renew(check, now: now) }
+  }
+
   package mutating func forget(_ check: CheckKey) {
     disarm(.ttl(check))
     disarm(.deregister(check))
