@@ -28,4 +28,14 @@ package struct APILimits: Sendable {
   /// Clients of `agent/monitor` at a time.
   package var monitorsMax = 16
   package init() {}
+
+  /// The part of one of `count` loops. The change log stays whole, since its values are shared.
+  func shared(by count: Int) -> APILimits {
+    var part = self
+    part.parkedMax = max(1, parkedMax / count)
+    part.streamsMax = max(1, streamsMax / count)
+    part.monitorsMax = max(1, monitorsMax / count)
+    part.archivesMax = max(1, archivesMax / count)
+    return part
+  }
 }

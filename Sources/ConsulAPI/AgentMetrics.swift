@@ -7,19 +7,26 @@ import Registry
 /// Numbers count from the start of the process and not over ten seconds as in Consul: a scraper
 /// that missed one answer loses nothing.
 extension ConsulAPI {
-  static func metrics(_ api: ConsulAPI, _ call: Call) throws(Refusal) -> Answer {
+  static func metrics(_ api: ConsulAPI, _ call: Call) throws(Refusal) {
+    api.backend.collectMetrics { report in
+      api.respond(answer(report, api.backend.wallClock, call), call.responder)
+    }
+  }
+
+  private static func answer(
+    _ report: Metrics.Report, _ wallClock: UInt64, _ call: Call
+  ) -> Answer {
     if call.query.text("format") == "prometheus" || acceptsOpenMetrics(call) {
       return Answer(
         contentType: "text/plain; version=0.0.4; charset=utf-8",
-        body: Array(exposition(api.backend.metrics).utf8))
+        body: Array(exposition(report).utf8))
     }
-    let metrics = api.backend.metrics
     var writer = call.writer(reserving: 4096)
     writer.beginObject()
-    writer.field("Timestamp", Timestamp.go(api.backend.wallClock))
+    writer.field("Timestamp", Timestamp.go(wallClock))
     writer.key("Gauges")
     writer.beginArray()
-    for gauge in metrics.gaugeSamples() {
+    for gauge in report.gauges {
       writer.beginObject()
       writer.field("Name", gauge.name)
       writer.key("Value")
@@ -33,7 +40,7 @@ extension ConsulAPI {
     writer.endArray()
     writer.key("Counters")
     writer.beginArray()
-    for counter in metrics.counters() {
+    for counter in report.counters {
       let value = Double(counter.value)
       writer.aggregate(
         counter.name, counter.labels, count: counter.value, sum: value, max: 1,
@@ -42,7 +49,7 @@ extension ConsulAPI {
     writer.endArray()
     writer.key("Samples")
     writer.beginArray()
-    for sample in metrics.histograms() {
+    for sample in report.histograms {
       // Consul's samples are milliseconds.
       let sum = Double(sample.histogram.sum) / 1000
       let count = sample.histogram.count
@@ -60,23 +67,23 @@ extension ConsulAPI {
   }
 
   /// Prometheus' text form; one `TYPE` line per name, as it demands.
-  static func exposition(_ metrics: Metrics) -> String {
+  static func exposition(_ report: Metrics.Report) -> String {
     var text = ""
     var typed: Set<String> = []
     func type(_ name: String, _ kind: String) {
       if typed.insert(name).inserted { text += "# TYPE \(name) \(kind)\n" }
     }
-    for gauge in metrics.gaugeSamples() {
+    for gauge in report.gauges {
       let name = plain(gauge.name)
       type(name, "gauge")
       text += "\(name)\(labels(gauge.labels)) \(gauge.value)\n"
     }
-    for counter in metrics.counters() {
+    for counter in report.counters {
       let name = plain(counter.name)
       type(name, "counter")
       text += "\(name)\(labels(counter.labels)) \(counter.value)\n"
     }
-    for sample in metrics.histograms() {
+    for sample in report.histograms {
       let name = plain(sample.name) + "_microseconds"
       type(name, "histogram")
       for bucket in sample.histogram.cumulative() {

@@ -3,8 +3,9 @@ package import Node
 package import Raft
 package import Registry
 
-/// What the API needs of a node. Two bodies: `Node`, and the one of the tests, which applies
-/// commands to a registry of its own at once and has its own clock.
+/// What the API needs of a node. Three bodies: `Node`; `IOBackend`, a node seen from another loop
+/// of its process; and the one of the tests, which applies commands to a registry of its own at once
+/// and has its own clock.
 ///
 /// Thread rule: as for `Node`, everything on the loop's thread; completions are called exactly
 /// once and never from inside the call that was given them.
@@ -20,7 +21,10 @@ package protocol Backend: AnyObject, SendableMetatype {
   /// The state as applied here.
   var registry: Registry { get }
 
+  /// Where the API counts.
   var metrics: Metrics { get }
+  /// What the whole node has counted.
+  func collectMetrics(_ done: @escaping (Metrics.Report) -> Void)
 
   /// Monotonic nanoseconds.
   var now: UInt64 { get }
@@ -65,6 +69,9 @@ extension Node: Backend {
     loop.schedule(after: nanoseconds, body)
   }
   package func cancel(_ timer: TimerID) { loop.cancel(timer) }
+  package func collectMetrics(_ done: @escaping (Metrics.Report) -> Void) {
+    done(metrics.report())
+  }
   package func onRegistryChange(_ body: @escaping (ChangeSet) -> Void) {
     hooks.registryChanged.append(body)
   }
@@ -73,6 +80,19 @@ extension Node: Backend {
     _ deliver: @escaping ([BackgroundResult]) -> Void
   ) -> @Sendable (BackgroundResult) -> Void {
     let mailbox = loop.makeMailbox(deliver)
+    return { result in mailbox.post(result) }
+  }
+}
+
+extension IOBackend: Backend {
+  package static func uuid(of id: NodeID) -> String { Node.uuid(of: id) }
+  package var now: UInt64 { loop.now }
+  package var wallClock: UInt64 { loop.wallClock }
+  package func cancel(_ timer: TimerID) { loop.cancel(timer) }
+  package func makePost(
+    _ deliver: @escaping ([BackgroundResult]) -> Void
+  ) -> @Sendable (BackgroundResult) -> Void {
+    let mailbox = makeMailbox(deliver)
     return { result in mailbox.post(result) }
   }
 }

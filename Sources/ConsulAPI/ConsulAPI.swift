@@ -97,13 +97,17 @@ package final class ConsulAPI<B: Backend> {
   package func start(
     address: SocketAddress, loop: EventLoop, limits: HTTPLimits = HTTPLimits()
   ) throws(SystemError) -> HTTPServer {
+    return try HTTPServer(
+      address: address, loop: loop, limits: serverLimits(limits),
+      bodyLimit: { [unowned self] head in bodyLimit(head) },
+      handler: { [unowned self] request, responder in handle(request, responder) })
+  }
+
+  private func serverLimits(_ limits: HTTPLimits) -> HTTPLimits {
     var limits = limits
     limits.largeBodyPath = "/v1/snapshot"
     limits.largeBodyBytesMax = self.limits.archiveBytesMax
-    return try HTTPServer(
-      address: address, loop: loop, limits: limits,
-      bodyLimit: { [unowned self] head in bodyLimit(head) },
-      handler: { [unowned self] request, responder in handle(request, responder) })
+    return limits
   }
 
   // MARK: From request to endpoint
@@ -322,20 +326,51 @@ package final class ConsulAPI<B: Backend> {
   }
 }
 
+extension ConsulAPI {
+  /// What a service's answer was before a restore says nothing of it afterwards.
+  private func forgetDiscoveryWithEverything() {
+    let discovery = site.discovery
+    backend.onRegistryChange { changes in
+      if changes.everything { discovery.removeAll() }
+    }
+  }
+}
+
 extension ConsulAPI where B == Node {
   /// The API of a real node. Made here, in this module, so that all of it is compiled for `Node`:
   /// from elsewhere the generic form would be used, which looks up its types for every request.
   package static func make(node: Node) -> ConsulAPI<Node> {
     let api = ConsulAPI<Node>(node: node)
-    let discovery = api.site.discovery
-    node.hooks.registryChanged.append { changes in
-      if changes.everything { discovery.removeAll() }
-    }
+    api.forgetDiscoveryWithEverything()
     return api
   }
 
   /// As `start`, compiled for `Node`.
   package func serve(address: SocketAddress, loop: EventLoop) throws(SystemError) -> HTTPServer {
     try start(address: address, loop: loop)
+  }
+}
+
+extension ConsulAPI where B == IOBackend {
+  /// The API on one of `count` io loops.
+  package static func make(_ backend: IOBackend, sharedBy count: Int) -> ConsulAPI<IOBackend> {
+    let api = ConsulAPI<IOBackend>(node: backend, limits: APILimits().shared(by: count))
+    api.forgetDiscoveryWithEverything()
+    api.onLeave = { [unowned backend] in backend.notify(.leave) }
+    api.onReload = { [unowned backend] in backend.notify(.reload) }
+    return api
+  }
+
+  /// Serves connections that are accepted elsewhere.
+  func serve(
+    for address: SocketAddress, _ quota: ConnectionQuota, limits: HTTPLimits
+  ) -> HTTPServer {
+    HTTPServer(
+      servingFor: address, loop: backend.loop, limits: serverLimits(limits), quota: quota,
+      bodyLimit: { [unowned self] head in bodyLimit(head) },
+      handler: { [unowned self] request, responder in
+        backend.takeNewest()
+        handle(request, responder)
+      })
   }
 }

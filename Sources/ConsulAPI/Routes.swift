@@ -176,7 +176,7 @@ extension ConsulAPI {
     [
       Row("/v1/agent/self", [local(.get, .agentRead, .agentLocal, agentSelf)]),
       Row("/v1/agent/members", [local(.get, .nodeRead, .agentLocal, members)]),
-      Row("/v1/agent/metrics", [local(.get, .agentRead, .agentLocal, metrics)]),
+      Row("/v1/agent/metrics", [act(.get, .agentRead, .agentLocal, metrics)]),
       Row("/v1/agent/host", [local(.get, .operatorRead, .agentLocal, agentHost)]),
       Row("/v1/agent/monitor", [act(.get, .agentRead, .agentLocal, monitor)]),
       Row("/v1/agent/version", [local(.get, .none, .agentLocal, agentVersion)]),

@@ -13,8 +13,8 @@ package final class TCPListener: PollHandler {
   package private(set) var refused: UInt64 = 0
 
   private let loop: EventLoop
-  private let options: TCPConnection.Options
-  private var accept: ((TCPConnection) -> Void)?
+  /// Takes over the descriptor.
+  private var accept: ((_ descriptor: Int32, _ address: SocketAddress) -> Void)?
   private var fd: Int32
   private var spare: Int32
   private var isPaused = false
@@ -26,9 +26,27 @@ package final class TCPListener: PollHandler {
   private static let acceptsPerTurnMax = 64
   private static let retryNanoseconds: UInt64 = 50_000_000
 
-  package init(
+  package convenience init(
     address: SocketAddress, loop: EventLoop, options: TCPConnection.Options,
     accept: @escaping (TCPConnection) -> Void
+  ) throws(SystemError) {
+    try self.init(address, loop) { descriptor, remote in
+      accept(TCPConnection(accepted: descriptor, from: remote, loop: loop, options: options))
+    }
+  }
+
+  /// For connections that other loops serve.
+  package convenience init(
+    address: SocketAddress, loop: EventLoop, handOver: @escaping (AcceptedSocket) -> Void
+  ) throws(SystemError) {
+    try self.init(address, loop) { descriptor, remote in
+      handOver(AcceptedSocket(descriptor, from: remote))
+    }
+  }
+
+  private init(
+    _ address: SocketAddress, _ loop: EventLoop,
+    accept: @escaping (_ descriptor: Int32, _ address: SocketAddress) -> Void
   ) throws(SystemError) {
     var raw = address.raw
     // Sound: the pointer lives for the call.
@@ -40,7 +58,6 @@ package final class TCPListener: PollHandler {
     _ = unsafe croost_local_address(fd, &raw)
     localAddress = SocketAddress(raw)
     self.loop = loop
-    self.options = options
     self.accept = accept
     self.fd = fd
     spare = croost_spare_descriptor()
@@ -94,9 +111,7 @@ package final class TCPListener: PollHandler {
     // Sound: the pointer lives for the call.
     let accepted = unsafe croost_accept(fd, &raw)
     if accepted >= 0 {
-      let connection = TCPConnection(
-        accepted: accepted, from: SocketAddress(raw), loop: loop, options: options)
-      accept?(connection)
+      accept?(accepted, SocketAddress(raw))
       return true
     }
     switch -accepted {

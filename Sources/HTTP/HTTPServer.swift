@@ -27,8 +27,7 @@ package final class HTTPServer {
   private let handler: (HTTPRequest, HTTPResponder) -> Void
   private var listener: TCPListener?
   private var connections: [HTTPConnection] = []
-  /// Connections per client, by `ClientKey`; only looked up, never walked.
-  private var clients: [[UInt8]: Int] = [:]
+  private let quota: ConnectionQuota
   private(set) var isDraining = false
   private var drained: (() -> Void)?
   private var sweepTimer: TimerID?
@@ -44,27 +43,44 @@ package final class HTTPServer {
   ///   - bodyLimit: asked when the head is there, before the body is read: nil lets
   ///     `limits.bodyBytesMax` rule; a response refuses the request at once with it.
   ///   - handler: called when the request is whole.
-  package init(
+  package convenience init(
     address: SocketAddress, loop: EventLoop, limits: HTTPLimits,
     bodyLimit: @escaping (_ head: HTTPRequest) -> HTTPResponse?,
     handler: @escaping (HTTPRequest, HTTPResponder) -> Void
   ) throws(SystemError) {
-    self.loop = loop
-    self.limits = limits
-    self.bodyLimit = bodyLimit
-    self.handler = handler
     // The listener needs a closure over this server, which needs the listener's address.
     let box = Box()
+    let listener = try TCPListener(address: address, loop: loop, options: Self.options(limits)) {
+      connection in box.server?.accept(connection)
+    }
+    self.init(
+      servingFor: listener.localAddress, loop: loop, limits: limits, quota: ConnectionQuota(),
+      bodyLimit: bodyLimit, handler: handler)
+    self.listener = listener
+    box.server = self
+  }
+
+  /// One of several servers of one port, each on a loop of its own: another loop listens, and hands
+  /// its connections to `accept`. `quota` is the one of all of them.
+  package init(
+    servingFor address: SocketAddress, loop: EventLoop, limits: HTTPLimits,
+    quota: ConnectionQuota, bodyLimit: @escaping (_ head: HTTPRequest) -> HTTPResponse?,
+    handler: @escaping (HTTPRequest, HTTPResponder) -> Void
+  ) {
+    self.loop = loop
+    self.limits = limits
+    self.quota = quota
+    self.bodyLimit = bodyLimit
+    self.handler = handler
+    localAddress = address
+  }
+
+  private static func options(_ limits: HTTPLimits) -> TCPConnection.Options {
     var options = TCPConnection.Options()
-    options.inputBytesMax = Self.inputBytesMax
+    options.inputBytesMax = inputBytesMax
     options.outputHighWater = limits.outputHighWater
     options.outputLowWater = limits.outputHighWater / 4
-    let listener = try TCPListener(address: address, loop: loop, options: options) { connection in
-      box.server?.accept(connection)
-    }
-    self.listener = listener
-    localAddress = listener.localAddress
-    box.server = self
+    return options
   }
 
   private final class Box {
@@ -104,19 +120,20 @@ package final class HTTPServer {
 
   // MARK: Connections
 
+  /// A connection that another loop accepted; dropped when this server drains.
+  package func accept(_ socket: AcceptedSocket) {
+    guard !isDraining else { return }
+    accept(TCPConnection(socket, loop: loop, options: Self.options(limits)))
+  }
+
   private func accept(_ tcp: TCPConnection) {
     live.connectionsTotal += 1
-    let key = ClientKey.of(tcp.remoteAddress)
-    let count = clients[key, default: 0]
-    guard connections.count < limits.connectionsMax else {
-      refuse(tcp, .text(503, "too many connections"))
-      return
+    switch quota.take(ClientKey.of(tcp.remoteAddress), limits) {
+    case .granted: break
+    case .tooMany: return refuse(tcp, .text(503, "too many connections"))
+    case .tooManyOfClient:
+      return refuse(tcp, .text(429, "too many connections from this address"))
     }
-    guard count < limits.connectionsPerClientMax else {
-      refuse(tcp, .text(429, "too many connections from this address"))
-      return
-    }
-    clients[key] = count + 1
     let connection = HTTPConnection(tcp: tcp, server: self)
     connection.position = connections.count
     connections.append(connection)
@@ -144,9 +161,7 @@ package final class HTTPServer {
     connections.removeLast()
     if position < connections.count { connections[position].position = position }
     live.connectionsOpen = connections.count
-    let key = ClientKey.of(connection.tcp.remoteAddress)
-    let left = clients[key, default: 1] - 1
-    clients[key] = left > 0 ? left : nil
+    quota.giveBack(ClientKey.of(connection.tcp.remoteAddress))
     if isDraining && connections.isEmpty { finishDraining() }
   }
 
@@ -200,16 +215,5 @@ package final class HTTPServer {
       date = (second, line)
     }
     return date.line
-  }
-}
-
-/// What counts as one client: an IPv4 address, or the /64 network of an IPv6 address, since its
-/// holder has all of that.
-enum ClientKey {
-  static func of(_ address: SocketAddress) -> [UInt8] {
-    guard address.ip.count == 16 else { return address.ip }
-    let mapped: [UInt8] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF]
-    if address.ip.starts(with: mapped) { return Array(address.ip[12...]) }
-    return Array(address.ip[..<8])
   }
 }

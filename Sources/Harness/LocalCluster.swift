@@ -45,6 +45,11 @@ package final class LocalCluster: @unchecked Sendable {
       .appendingPathComponent("roost")
   }
 
+  /// `ROOST_IO_THREADS`: every node of every cluster gets so many, unless its settings say otherwise.
+  private static var ioThreads: Int? {
+    ProcessInfo.processInfo.environment["ROOST_IO_THREADS"].flatMap { Int($0) }
+  }
+
   /// - Parameters:
   ///   - settings: more keys for every node's configuration, such as `["raft": […]]`.
   ///   - isProxied: the nodes reach each other through `proxies`.
@@ -130,6 +135,7 @@ package final class LocalCluster: @unchecked Sendable {
         "peer_advertised": Int(nodes[i].advertisedPort),
       ],
     ]
+    if let threads = Self.ioThreads { configuration["io_threads"] = threads }
     for (key, value) in settings.merging(extra, uniquingKeysWith: { _, new in new }) {
       configuration[key] = value
     }

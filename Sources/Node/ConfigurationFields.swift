@@ -44,6 +44,7 @@ extension NodeConfiguration {
     flag("log_json") { $0.logJSON = $1 },
     integer("node_dead_after_ms", 500...3_600_000) { $0.nodeDeadAfterMilliseconds = $1 },
     integer("request_timeout_ms", 100...60_000) { $0.requestTimeoutMilliseconds = $1 },
+    integer("io_threads", 0...64) { $0.ioThreads = $1 },
     integer("limits.kv_max_value_size", 1...(32 << 20)) { $0.kvMaxValueBytes = $1 },
     integer("limits.txn_max_ops", 1...65_536) { $0.transactionOperationsMax = $1 },
     duration("session_ttl_min") { $0.sessionTTLMillisecondsMin = min(max($1, 1), 86_400_000) },

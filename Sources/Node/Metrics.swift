@@ -8,20 +8,26 @@ package final class Metrics {
 
   package typealias Labels = [(String, String)]
 
-  package struct CounterSample {
+  package struct CounterSample: Sendable {
     package let name: String
     package let labels: Labels
     package let value: UInt64
   }
-  package struct GaugeSample {
+  package struct GaugeSample: Sendable {
     package let name: String
     package let labels: Labels
     package let value: Double
   }
-  package struct HistogramSample {
+  package struct HistogramSample: Sendable {
     package let name: String
     package let labels: Labels
     package let histogram: Histogram
+  }
+  /// All of it at one time.
+  package struct Report: Sendable {
+    package let counters: [CounterSample]
+    package let gauges: [GaugeSample]
+    package let histograms: [HistogramSample]
   }
 
   private struct Named { let name: String, labels: Labels }
@@ -59,6 +65,29 @@ package final class Metrics {
   /// A number that a part counts on its own; read when somebody asks.
   package func gauge(_ name: String, labels: Labels = [], _ read: @escaping () -> Double) {
     gauges.append((Named(name: name, labels: labels), read))
+  }
+
+  package func report() -> Report {
+    Report(counters: counters(), gauges: gaugeSamples(), histograms: histograms())
+  }
+
+  /// What was counted elsewhere, by name; registers the counter if there is none.
+  func add(_ sample: CounterSample) {
+    let place = counterNames.firstIndex { named in
+      named.name == sample.name && named.labels.elementsEqual(sample.labels, by: ==)
+    }
+    let id = place.map { CounterID(index: $0) } ?? counter(sample.name, labels: sample.labels)
+    increment(id, by: sample.value)
+  }
+
+  var hasCounts: Bool { counterValues.contains { $0 > 0 } }
+
+  /// What was counted since the last call, for `add` elsewhere; starts from 0 again.
+  func takeCounts() -> [CounterSample] {
+    guard hasCounts else { return [] }
+    let counted = counters().filter { $0.value > 0 }
+    for index in counterValues.indices { counterValues[index] = 0 }
+    return counted
   }
 
   package func counters() -> [CounterSample] {

@@ -83,6 +83,8 @@ package final class Node {
   var clusterWatch = ClusterWatch()
   var links = PeerLinks()
   var snapshots = SnapshotState()
+  /// Nil without `io_threads`.
+  var io: IODesk?
   var logBytesSinceSnapshot = 0
   var disk: PersistQueue
   var lastStampedTime: UInt64 = 0

@@ -98,6 +98,9 @@ package struct NodeConfiguration: Equatable, Sendable {
   package var nodeDeadAfterMilliseconds = 2000
   /// A request that cannot be served is answered after so long.
   package var requestTimeoutMilliseconds = 4500
+  /// Threads that serve HTTP beside the core's, for machines with cores to spare. 0: the core serves
+  /// it itself, which is best on one or two.
+  package var ioThreads = 0
   package var kvMaxValueBytes = 524_288
   package var transactionOperationsMax = 1024
   /// The shortest TTL that a session may have.

@@ -28,7 +28,7 @@ extension Node {
       members: raft.configuration.members.map { status(of: $0) })
   }
 
-  private var role: NodeStatus.Role {
+  var role: NodeStatus.Role {
     if phase == .discovering || phase == .forming || phase == .joining {
       return raft.configuration.learners.contains(id) ? .learner : .joining
     }
@@ -106,7 +106,7 @@ extension Node {
     gauge("roost.raft.last_contact_ms") { Double($0.status.lastContactMilliseconds) }
     gauge("roost.proposals.pending") { Double($0.proposals.count) }
     gauge("roost.reads.pending") { Double($0.reads.count) }
-    gauge("roost.watches") { Double($0.watchers.count) }
+    gauge("roost.watches") { Double($0.watchCount) }
     gauge("roost.disk.full") { $0.disk.isDiskFull ? 1 : 0 }
   }
 }

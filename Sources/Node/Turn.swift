@@ -3,7 +3,7 @@ import Peer
 import Raft
 import Registry
 
-/// The turn: gather, step, send, persist, apply, reply, wake.
+/// The turn: gather, step, send, persist, apply, reply, publish, wake.
 extension Node {
   static let tickNanoseconds: UInt64 = 10_000_000
   /// Entries applied in one go; a node that catches up lets sockets and timers have their turn.
@@ -13,7 +13,11 @@ extension Node {
   static let wakesMax = 512
 
   func endTurn() {
-    guard isStarted, !isStopped else { return runReplies() }
+    io?.isAtTurnEnd = true
+    guard isStarted, !isStopped else {
+      runReplies()
+      return publish()
+    }
     flushRequests()
     flushProposals()
     flushReads()
@@ -23,6 +27,7 @@ extension Node {
     flushAnswers()
     notePlace()
     runReplies()
+    publish()
     wakeWatchers()
     takeSnapshotIfDue()
   }

@@ -86,7 +86,7 @@ package struct ChangeSet: Equatable, Sendable {
   }
 
   /// Adds what another one holds.
-  mutating func merge(_ other: ChangeSet) {
+  package mutating func merge(_ other: ChangeSet) {
     keys.append(contentsOf: other.keys)
     deletedPrefixes.append(contentsOf: other.deletedPrefixes)
     for topic in other.topics { insert(topic) }

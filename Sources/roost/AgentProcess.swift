@@ -18,8 +18,10 @@ final class AgentProcess {
   private let loop: EventLoop
   private let node: Node
   private let duties: Duties
-  private let api: ConsulAPI<Node>
+  /// HTTP on the node's own loop, or on threads of its own (`io_threads`).
+  private var api: ConsulAPI<Node>?
   private var server: HTTPServer?
+  private var threads: HTTPThreads?
   private var dns: DNSServer?
   private var signals: SignalSource?
   private var status: Int32 = 0
@@ -52,7 +54,7 @@ final class AgentProcess {
     let relay = SignalRelay()
     signals = try SignalSource([SIGTERM, SIGINT, SIGHUP], loop: loop) { relay.handle?($0) }
     node = try Node(configuration: configuration, loop: loop)
-    api = ConsulAPI.make(node: node)
+    let api = ConsulAPI.make(node: node)
     var options = Duties.Options()
     do throws(ConsulAPI<Node>.DefinitionFault) {
       options.registrations = try api.localRegistrations()
@@ -60,25 +62,11 @@ final class AgentProcess {
       throw StartFailure("configuration: \(error.message)")
     }
     duties = Duties(node: node, options: options)
-    if configuration.ports.http >= 0 {
-      guard
-        let address = SocketAddress(
-          host: configuration.clientAddress, port: UInt16(configuration.ports.http))
-      else { throw StartFailure("client_addr \(configuration.clientAddress) is not an IP address") }
-      do throws(SystemError) {
-        server = try api.serve(address: address, loop: loop)
-      } catch {
-        throw StartFailure(
-          "cannot listen for HTTP: \(error). Is another node or Consul running there? "
-            + "Stop it, or give this node another port (ports.http, flag --ports.http)")
-      }
-    }
+    if configuration.ports.http >= 0 { try startHTTP(api) }
     dns = try AgentDNS.start(node)
     relay.handle = { [unowned self] signal in
       if signal == SIGHUP { reload() } else { stop() }
     }
-    api.onLeave = { [unowned self] in leave() }
-    api.onReload = { [unowned self] in reload() }
     node.onRebuild = { [unowned self] _ in
       startsAgain = true
       loop.stop()
@@ -90,13 +78,38 @@ final class AgentProcess {
     }
   }
 
+  private func startHTTP(_ api: ConsulAPI<Node>) throws {
+    let configuration = node.configuration
+    guard
+      let address = SocketAddress(
+        host: configuration.clientAddress, port: UInt16(configuration.ports.http))
+    else { throw StartFailure("client_addr \(configuration.clientAddress) is not an IP address") }
+    do throws(SystemError) {
+      if configuration.ioThreads > 0 {
+        let threads = try HTTPThreads(node: node, address: address, count: configuration.ioThreads)
+        threads.onLeave = { [unowned self] in leave() }
+        threads.onReload = { [unowned self] in reload() }
+        self.threads = threads
+      } else {
+        server = try api.serve(address: address, loop: loop)
+        api.onLeave = { [unowned self] in leave() }
+        api.onReload = { [unowned self] in reload() }
+        self.api = api
+      }
+    } catch {
+      throw StartFailure(
+        "cannot listen for HTTP: \(error). Is another node or Consul running there? "
+          + "Stop it, or give this node another port (ports.http, flag --ports.http)")
+    }
+  }
+
   private func serve() -> Int32 {
     let configuration = node.configuration
     node.logger.log(
       .info, "agent", "Roost v\(Node.version) starts",
       [
         ("node", configuration.nodeName), ("cluster", configuration.cluster),
-        ("http", server?.localAddress.description ?? "off"),
+        ("http", (server?.localAddress ?? threads?.localAddress)?.description ?? "off"),
         ("dns", dns?.localAddress.description ?? "off"),
         ("peer", "\(configuration.bindAddress):\(configuration.ports.peer)"),
         ("data", configuration.dataDirectory ?? "in memory"),
@@ -108,6 +121,7 @@ final class AgentProcess {
     pidFile?.write(node.logger)
     node.start()
     loop.run()
+    threads?.end()
     if isStopping { pidFile?.remove() }
     return startsAgain ? Self.startAgain() : status
   }
@@ -132,9 +146,16 @@ final class AgentProcess {
     node.logger.log(.info, "agent", "stops: hands over, answers what is under way, flushes")
     duties.stop()
     dns?.close()
-    pendingStops = server == nil ? 1 : 2
-    node.stop { [unowned self] in oneStopped() }
-    server?.drain(graceNanoseconds: Self.drainNanoseconds) { [unowned self] in oneStopped() }
+    pendingStops = server == nil && threads == nil ? 1 : 2
+    let stopNode = { [unowned self] in node.stop { [unowned self] in oneStopped() } }
+    guard let threads else {
+      stopNode()
+      server?.drain(graceNanoseconds: Self.drainNanoseconds) { [unowned self] in oneStopped() }
+      return
+    }
+    threads.drain(graceNanoseconds: Self.drainNanoseconds, begun: stopNode) { [unowned self] in
+      oneStopped()
+    }
   }
 
   /// Out of the cluster, then stopped. A leader hands over on its way; the last voter only stops,

@@ -13,6 +13,7 @@ final class MemoryBackend: Backend {
   var configuration: NodeConfiguration
   let id = NodeID(1)
   let metrics = Metrics()
+  func collectMetrics(_ done: @escaping (Metrics.Report) -> Void) { done(metrics.report()) }
   private(set) var registry: Registry
   /// What reads and writes meet instead of a leader.
   var failure: RequestFailure?

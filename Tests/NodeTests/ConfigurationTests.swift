@@ -53,7 +53,11 @@ struct ConfigurationTests {
   @Test func flagsWinOverTheFile() throws {
     let configuration = try valid(
       Self.minimal,
-      [("ports.http", "9500"), ("log_level", "debug"), ("cluster", "7"), ("log_json", "true")])
+      [
+        ("ports.http", "9500"), ("log_level", "debug"), ("cluster", "7"), ("log_json", "true"),
+        ("io_threads", "2"),
+      ])
+    #expect(configuration.ioThreads == 2)
     #expect(configuration.ports.http == 9500)
     #expect(configuration.logLevel == .debug)
     #expect(configuration.cluster == "7")
@@ -69,14 +73,16 @@ struct ConfigurationTests {
         "nodename": "b",
         "raft": { "heartbeat_ms": "fast", "election": 3 },
         "ports": { "http": 99999 },
+        "io_threads": 65,
         "members": [ { "name": "a", "peer": "127.0.0.1:8300" } ]
       }
       """)
-    #expect(found.count == 4)
+    #expect(found.count == 5)
     #expect(found[0].hasPrefix("nodename (line 4): unknown key"))
     #expect(found[1] == #"raft.heartbeat_ms (line 5): must be a whole number, not the text "fast""#)
     #expect(found[2].hasPrefix("raft.election (line 5): unknown key; known here: heartbeat_ms"))
     #expect(found[3].hasPrefix("ports.http (line 6): 99999 is out of range"))
+    #expect(found[4] == "io_threads (line 7): 65 is out of range: 0 to 64")
   }
 
   @Test(arguments: [
