@@ -45,6 +45,14 @@ package struct ByteQueue: Sendable {
     }
   }
 
+  /// Makes room for so many bytes more at once, instead of in five steps that each copy.
+  package mutating func reserve(_ count: Int) {
+    dropDeadBytes()
+    let needed = storage.count + count
+    // Doubled as an append would, or many small answers would each copy all before them.
+    if storage.capacity < needed { storage.reserveCapacity(max(needed, 2 * storage.capacity)) }
+  }
+
   /// Runs `body` on the storage so that a writer can append in place; it must not do anything else
   /// to it than append, and change only bytes that it appended.
   package mutating func withStorage<R>(_ body: (inout [UInt8]) -> R) -> R {

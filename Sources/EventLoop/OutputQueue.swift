@@ -37,6 +37,11 @@ package struct OutputQueue: Sendable {
   package mutating func append(_ byte: UInt8) { own.append(byte) }
   package mutating func append(_ text: StaticString) { own.append(text) }
 
+  /// Makes room for own bytes, and for a body that `append(sharing:)` will copy.
+  package mutating func reserve(_ ownBytes: Int, sharing bodyBytes: Int = 0) {
+    own.reserve(ownBytes + (bodyBytes < Self.sharedBytesMin ? bodyBytes : 0))
+  }
+
   /// Runs `body` on the storage of the own bytes so that a writer can append in place; it must not
   /// do anything else to it than append, and change only bytes that it appended.
   package mutating func withStorage<R>(_ body: (inout [UInt8]) -> R) -> R {

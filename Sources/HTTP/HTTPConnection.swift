@@ -191,6 +191,7 @@ final class HTTPConnection: TCPConnectionDelegate {
     let hidesBody = place.isHead || ResponseWriter.hasNoBody(response.status)
     let date = server.dateLine
     append(place.index) { queue in
+      queue.reserve(ResponseWriter.headBytes(response), sharing: response.body.count)
       queue.withStorage { output in
         ResponseWriter.writeHead(
           response, framing: .length(response.body.count), closes: place.closesAfter, date: date,

@@ -8,6 +8,9 @@ enum ResponseWriter {
     case untilClose
   }
 
+  /// What a head usually takes, or a little more: only where it is written may be slower if not.
+  static func headBytes(_ response: HTTPResponse) -> Int { 160 + 48 * response.headers.count }
+
   /// - Parameter date: a whole `Date` header line, kept by the server for a second.
   static func writeHead(
     _ response: HTTPResponse, framing: Framing, closes: Bool, date: [UInt8],

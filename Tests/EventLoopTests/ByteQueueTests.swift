@@ -65,6 +65,24 @@ import Testing
     #expect(before == after)
   }
 
+  @Test func reservingKeepsTheBytesAndGrowsByDoubling() {
+    var queue = ByteQueue()
+    queue.reserve(300)
+    queue.append([1, 2, 3])
+    queue.consume(1)
+    var growths = 0
+    var capacity = queue.storage.capacity
+    for _ in 0..<1000 {
+      queue.reserve(100)
+      queue.append([UInt8](repeating: 7, count: 100))
+      if queue.storage.capacity != capacity { growths += 1 }
+      capacity = queue.storage.capacity
+    }
+    #expect(queue.count == 100_002)
+    #expect(Array(queue.storage[queue.readableRange].prefix(3)) == [2, 3, 7])
+    #expect(growths < 12)
+  }
+
   @Test func anEmptiedQueueGivesLargeMemoryBack() {
     var queue = ByteQueue()
     queue.append([UInt8](repeating: 0, count: 1 << 20))
