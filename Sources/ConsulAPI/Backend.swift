@@ -11,6 +11,8 @@ package import Registry
 /// once and never from inside the call that was given them.
 package protocol Backend: AnyObject, SendableMetatype {
   var configuration: NodeConfiguration { get }
+  /// Of the configuration, without a copy of all of it.
+  var kvMaxValueBytes: Int { get }
   var id: NodeID { get }
   /// A node's id as Consul shows server ids.
   static func uuid(of id: NodeID) -> String
@@ -20,6 +22,9 @@ package protocol Backend: AnyObject, SendableMetatype {
   var lastContactMilliseconds: UInt64 { get }
   /// The state as applied here.
   var registry: Registry { get }
+  /// The same without a copy, of which each costs a count for every table. `body` must not come back
+  /// to the node.
+  func withRegistry(_ body: (Registry) throws(Refusal) -> Void) throws(Refusal)
 
   /// Where the API counts.
   var metrics: Metrics { get }
@@ -62,7 +67,15 @@ package protocol Backend: AnyObject, SendableMetatype {
   ) -> @Sendable (BackgroundResult) -> Void
 }
 
+extension Backend {
+  package var kvMaxValueBytes: Int { configuration.kvMaxValueBytes }
+  package func withRegistry(_ body: (Registry) throws(Refusal) -> Void) throws(Refusal) {
+    try body(registry)
+  }
+}
+
 extension Node: Backend {
+  package var kvMaxValueBytes: Int { configuration.kvMaxValueBytes }
   package var now: UInt64 { loop.now }
   package var wallClock: UInt64 { loop.wallClock }
   package func schedule(after nanoseconds: UInt64, _ body: @escaping () -> Void) -> TimerID {

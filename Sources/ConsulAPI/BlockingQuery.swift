@@ -27,7 +27,7 @@ extension ConsulAPI {
     _ consistency: Consistency, _ responder: HTTPResponder
   ) {
     do {
-      let answer = try evaluate(read, backend.registry, site)
+      let answer = try evaluated(read, evaluate)
       if shallWait(read, answer) && parkedCount < limits.parkedMax && responder.isOpen {
         let parked = Parked(self, read, evaluate, consistency, responder, answer)
         return parked.wait(for: answer)
@@ -36,6 +36,16 @@ extension ConsulAPI {
     } catch {
       respond(Answer(error), responder)
     }
+  }
+
+  func evaluated(
+    _ read: Read, _ evaluate: (Read, Registry, Site) throws(Refusal) -> Answer
+  ) throws(Refusal) -> Answer {
+    var answer: Answer?
+    try backend.withRegistry { registry throws(Refusal) in
+      answer = try evaluate(read, registry, site)
+    }
+    return answer ?? .empty
   }
 
   /// Whether the client has seen this answer already.
@@ -100,7 +110,7 @@ private final class Parked<B: Backend> {
     guard timer != nil else { return }
     api.backend.metrics.increment(api.wakes)
     do {
-      let answer = try evaluate(read, api.backend.registry, api.site)
+      let answer = try api.evaluated(read, evaluate)
       if api.shallWait(read, answer) && answer.index >= index {
         return watchTopics(of: answer)
       }
@@ -112,7 +122,7 @@ private final class Parked<B: Backend> {
 
   private func timeOut() {
     do {
-      let answer = try evaluate(read, api.backend.registry, api.site)
+      let answer = try api.evaluated(read, evaluate)
       finish(answer)
     } catch {
       finish(error)

@@ -66,9 +66,10 @@ package struct ChangeLog {
   package mutating func note(_ changes: ChangeSet, _ registry: Registry, datacenter: String) {
     coveredThrough = registry.stateIndex
     if changes.everything { return forgetAll() }
-    let last = Self.lastPlaces(changes.records)
-    for (place, record) in changes.records.enumerated() {
-      switch record {
+    // Only for instances: most batches have none.
+    var last: [InstanceName: Int]?
+    for place in changes.records.indices {
+      switch changes.records[place] {
       case .set(let entry, let old):
         let size = entry.key.bytes.count + entry.value.count
         add(entry.modifyIndex, .set(entry, old: old), size)
@@ -76,7 +77,9 @@ package struct ChangeLog {
         add(index, .deleted(key, old: old), key.bytes.count)
       case .tree(let prefix, let index): add(index, .tree(prefix), prefix.bytes.count)
       case .instance(let change):
-        guard last[InstanceName(change)] == place else { continue }
+        let places = last ?? Self.lastPlaces(changes.records)
+        last = places
+        guard places[InstanceName(change)] == place else { continue }
         add(change.index, Self.view(of: change, registry, datacenter), Self.instanceBytes)
       }
     }

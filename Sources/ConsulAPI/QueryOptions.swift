@@ -7,12 +7,12 @@ struct QueryOptions: Equatable {
     /// `default` and `consistent` are the same here: linearizable. Only the header differs.
     case leader, consistent, stale
 
-    /// As `X-Consul-Effective-Consistency` names it.
-    var name: StaticString {
+    /// The header line that names it.
+    var line: StaticString {
       switch self {
-      case .leader: "leader"
-      case .consistent: "consistent"
-      case .stale: "stale"
+      case .leader: "X-Consul-Effective-Consistency: leader\r\n"
+      case .consistent: "X-Consul-Effective-Consistency: consistent\r\n"
+      case .stale: "X-Consul-Effective-Consistency: stale\r\n"
       }
     }
   }

@@ -2,11 +2,13 @@ package import HTTP
 import Node
 import Registry
 
-/// On every answer of the API (consul-api.md 1.11, 2.5). Answers without headers of their own share
-/// this one array.
-private let commonHeaders: [(name: StaticString, value: HTTPResponse.HeaderValue)] = [
-  ("Vary", .fixed("Accept-Encoding")), ("X-Consul-Default-Acl-Policy", .fixed("allow")),
-]
+/// On every answer of the API (consul-api.md 1.11, 2.5).
+private let commonLines: StaticString =
+  "Vary: Accept-Encoding\r\nX-Consul-Default-Acl-Policy: allow\r\n"
+private let commonLinesWithLeader: StaticString =
+  "Vary: Accept-Encoding\r\nX-Consul-Default-Acl-Policy: allow\r\nX-Consul-Knownleader: true\r\n"
+private let commonLinesWithoutLeader: StaticString =
+  "Vary: Accept-Encoding\r\nX-Consul-Default-Acl-Policy: allow\r\nX-Consul-Knownleader: false\r\n"
 
 /// From an answer to what goes on the wire, and the answers that no handler is asked for.
 extension ConsulAPI {
@@ -15,13 +17,13 @@ extension ConsulAPI {
   }
 
   func response(_ answer: Answer) -> HTTPResponse {
-    var headers = commonHeaders
-    if !answer.headers.isEmpty { headers += answer.headers }
     // An error without a text has no type either; an empty `?raw` value has.
     let isBare = answer.body.isEmpty && answer.status != 200
     let contentType = isBare ? nil : answer.contentType
-    return HTTPResponse(
-      status: answer.status, contentType: contentType, headers: headers, body: answer.body)
+    var response = HTTPResponse(
+      status: answer.status, contentType: contentType, headers: answer.headers, body: answer.body)
+    response.lines[0] = commonLines
+    return response
   }
 
   /// With the headers of section 2: index, leader, contact, mode.
@@ -33,13 +35,11 @@ extension ConsulAPI {
       response.headers.append(("X-Consul-Contenthash", .text(String(hash, radix: 16))))
     }
     guard consistency.hasIndex else { return response }
-    // Two that are always there, and up to five here: one allocation.
-    response.headers.reserveCapacity(response.headers.count + 5)
-    response.headers.append(("X-Consul-Index", .number(max(1, answer.index))))
+    response.numbers[0] = .init("X-Consul-Index", max(1, answer.index))
     if consistency == .events { return response }
     appendLeader(to: &response, options, denied: answer.deniesLeader)
     if consistency == .indexedWithMode {
-      response.headers.append(("X-Consul-Effective-Consistency", .fixed(options.mode.name)))
+      response.lines[1] = options.mode.line
     }
     // There is no cache: every answer is fresh (3.5).
     if options.isCached { response.headers.append(("X-Cache", .fixed("MISS"))) }
@@ -49,11 +49,11 @@ extension ConsulAPI {
   func appendLeader(
     to response: inout HTTPResponse, _ options: QueryOptions, denied: Bool = false
   ) {
-    let known: StaticString = backend.hasLeader && !denied ? "true" : "false"
-    response.headers.append(("X-Consul-Knownleader", .fixed(known)))
+    response.lines[0] =
+      backend.hasLeader && !denied ? commonLinesWithLeader : commonLinesWithoutLeader
     // After a read barrier the answer is as good as the leader's: 0, as in 2.3.
     let contact = options.mode == .stale ? backend.lastContactMilliseconds : 0
-    response.headers.append(("X-Consul-Lastcontact", .number(contact)))
+    response.numbers[1] = .init("X-Consul-Lastcontact", contact)
   }
 
   func otherMethod(_ request: HTTPRequest, _ route: Route<B>) -> HTTPResponse {
@@ -112,13 +112,14 @@ extension ConsulAPI {
   /// limit rule. Chunked bodies are looked at again when they are here (`checkBodySize`).
   package func bodyLimit(_ head: HTTPRequest) -> HTTPResponse? {
     guard let length = head.contentLength else { return nil }
+    if length <= min(backend.kvMaxValueBytes, limits.jsonBodyBytesMax) { return nil }
     let path = head.rawPath
     // The server's own limit for that path.
     if path.elementsEqual("/v1/snapshot".utf8) { return nil }
     let isTransaction = path.elementsEqual("/v1/txn".utf8)
     let limit =
       path.starts(with: "/v1/kv/".utf8) || isTransaction
-      ? backend.configuration.kvMaxValueBytes : limits.jsonBodyBytesMax
+      ? backend.kvMaxValueBytes : limits.jsonBodyBytesMax
     guard length > limit else { return nil }
     var response = response(Self.tooLarge(length, limit, isTransaction: isTransaction))
     response.closes = true
@@ -134,7 +135,7 @@ extension ConsulAPI {
   }
 
   func checkBodySize(_ call: Call, isTransaction: Bool) throws(Refusal) {
-    let limit = backend.configuration.kvMaxValueBytes
+    let limit = backend.kvMaxValueBytes
     guard call.request.body.count > limit else { return }
     let answer = Self.tooLarge(call.request.body.count, limit, isTransaction: isTransaction)
     throw Refusal(status: 413, text: String(decoding: answer.body, as: UTF8.self))

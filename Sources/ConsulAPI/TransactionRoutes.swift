@@ -37,7 +37,7 @@ extension ConsulAPI {
         status: 413,
         text: "Transaction contains too many operations (\(operations.count) > \(most))")
     }
-    let limit = backend.configuration.kvMaxValueBytes
+    let limit = backend.kvMaxValueBytes
     for operation in operations where operation.valueCount > limit {
       throw Refusal(
         status: 413,

@@ -29,6 +29,9 @@ package enum Transport: Sendable {
 /// after `close` no callback comes but `connectionDidClose`, before `close` returns. The owner
 /// holds the connection: when nobody does it is closed without a word (`closeAfterFlush` excepted,
 /// which holds it until it is done).
+///
+/// Unchecked exclusivity of the two queues is sound: one thread uses them, and no access lasts over
+/// a call of the delegate.
 package final class TCPConnection: PollHandler {
   package struct Options: Sendable {
     package var noDelay = true
@@ -57,9 +60,9 @@ package final class TCPConnection: PollHandler {
   package let remoteAddress: SocketAddress
   /// For the owner's use.
   package var tag: UInt64 = 0
-  package var input = ByteQueue()
+  @safe @exclusivity(unchecked) package var input = ByteQueue()
   /// Append here, then call `flushAtTurnEnd`.
-  package var output = OutputQueue()
+  @safe @exclusivity(unchecked) package var output = OutputQueue()
   /// Bounds `input`; may be changed at any time (then call `resumeReading`).
   package var inputBytesMax: Int {
     get { inputMax }

@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// Small helpers on bytes that every file of this target uses: ASCII classes by comparison (no
 /// tables behind a lazy initialiser), decimal numbers in and out, and `StaticString` constants.
 enum ASCII {
@@ -60,6 +62,28 @@ extension [UInt8] {
     text.withUTF8Buffer { buffer in unsafe append(contentsOf: buffer) }
   }
 
+  /// Appends the decimal form.
+  mutating func append(decimal number: UInt64) {
+    append(addingCapacity: 20) { output in output.append(decimal: number) }
+  }
+}
+
+/// Several pieces into room that is made once.
+extension OutputSpan<UInt8> {
+  /// Appends a constant, for which there must be room.
+  @inline(__always)
+  mutating func append(_ text: StaticString) {
+    // Sound: a StaticString's bytes live as long as the program; `rebasing` and `initialize` check
+    // that they fit.
+    text.withUTF8Buffer { source in
+      unsafe withUnsafeMutableBufferPointer { target, count in
+        let room = unsafe UnsafeMutableBufferPointer(rebasing: target[count...])
+        _ = unsafe room.initialize(fromContentsOf: source)
+        count += source.count
+      }
+    }
+  }
+
   /// CR LF. Byte by byte it takes a quarter of the instructions of a copy.
   @inline(__always)
   mutating func appendLineEnd() {
@@ -67,7 +91,20 @@ extension [UInt8] {
     append(ASCII.lineFeed)
   }
 
-  /// Appends the decimal form.
+  /// Appends bytes, for which there must be room.
+  @inline(__always)
+  mutating func append(_ bytes: [UInt8]) {
+    // Sound: as above, and the array lives for the call.
+    unsafe bytes.withUnsafeBufferPointer { source in
+      unsafe withUnsafeMutableBufferPointer { target, count in
+        let room = unsafe UnsafeMutableBufferPointer(rebasing: target[count...])
+        _ = unsafe room.initialize(fromContentsOf: source)
+        count += source.count
+      }
+    }
+  }
+
+  /// Appends the decimal form, for which there must be room: at most 20 digits.
   mutating func append(decimal number: UInt64) {
     if number < 10 {
       append(0x30 + UInt8(truncatingIfNeeded: number))
@@ -83,6 +120,21 @@ extension [UInt8] {
       rest = quotient
     }
     for index in first..<20 { append(digits[index]) }
+  }
+}
+
+extension [UInt8] {
+  /// The place of the first line feed in `range`, nil when there is none.
+  @inline(__always)
+  func firstLineFeed(in range: Range<Int>) -> Int? {
+    unsafe withUnsafeBytes { buffer in
+      // Sound: `rebasing` checks the range against the buffer, and memchr stays inside.
+      let part = unsafe UnsafeRawBufferPointer(rebasing: buffer[range])
+      guard let start = part.baseAddress,
+        let found = unsafe memchr(start, Int32(ASCII.lineFeed), part.count)
+      else { return nil }
+      return unsafe range.lowerBound + (UnsafeRawPointer(found) - start)
+    }
   }
 }
 
@@ -117,6 +169,7 @@ extension Collection<UInt8> {
 
 extension [UInt8] {
   /// True when the bytes spell `text` exactly.
+  @inline(__always)
   func equals(_ text: StaticString) -> Bool {
     guard count == text.utf8CodeUnitCount else { return false }
     return text.withBytes { wanted in

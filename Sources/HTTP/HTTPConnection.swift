@@ -7,6 +7,10 @@ import EventLoop
 /// too many answers are owed or the client does not take them. Failures: a malformed request gets
 /// its error as the last answer; a client that goes away has `onClose` called for what it waited
 /// for.
+///
+/// Unchecked exclusivity is sound: one thread uses it, and no access to one of these properties
+/// lasts over a call of a handler or of anything else that could come back. The checks were a
+/// sixth of the instructions of a GET.
 final class HTTPConnection: TCPConnectionDelegate {
   enum Phase {
     case open
@@ -23,9 +27,9 @@ final class HTTPConnection: TCPConnectionDelegate {
   let tcp: TCPConnection
   /// Where the server keeps this connection.
   var position = 0
-  private var server: HTTPServer?
+  @safe @exclusivity(unchecked) private var server: HTTPServer?
   private var parser: RequestParser
-  private var answers = AnswerQueue()
+  @safe @exclusivity(unchecked) private var answers = AnswerQueue()
   private(set) var phase = Phase.open
   private var isProcessing = false
   private var isReadingPaused = false
@@ -191,7 +195,7 @@ final class HTTPConnection: TCPConnectionDelegate {
     let hidesBody = place.isHead || ResponseWriter.hasNoBody(response.status)
     let date = server.dateLine
     append(place.index) { queue in
-      queue.reserve(ResponseWriter.headBytes(response), sharing: response.body.count)
+      queue.reserve(ResponseWriter.headBytesMax(response, date), sharing: response.body.count)
       queue.withStorage { output in
         ResponseWriter.writeHead(
           response, framing: .length(response.body.count), closes: place.closesAfter, date: date,

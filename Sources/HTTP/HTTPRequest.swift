@@ -87,7 +87,11 @@ package struct HTTPRequest: Sendable {
   package func header(_ name: StaticString) -> ArraySlice<UInt8>? {
     for field in fields where Int(field.nameCount) == name.utf8CodeUnitCount {
       let start = Int(field.nameStart)
-      guard bytes[start..<start + Int(field.nameCount)].equalsIgnoringCase(name) else { continue }
+      // Names of one length mostly differ at their end or their start.
+      let last = ASCII.lowercased(bytes[start + Int(field.nameCount) - 1])
+      guard last == name.withBytes({ $0[$0.count - 1] }),
+        bytes[start..<start + Int(field.nameCount)].equalsIgnoringCase(name)
+      else { continue }
       return value(of: field)
     }
     return nil

@@ -36,11 +36,17 @@ package struct JSONWriter: Sendable {
 
   /// `name` is one of our own constants: it needs no escape.
   package mutating func key(_ name: StaticString) {
-    separate()
-    bytes.append(0x22)
-    bytes.append(name)
-    bytes.append(0x22)
-    endKey()
+    if pretty { separate() }
+    bytes.append(addingCapacity: name.utf8CodeUnitCount + 5) { output in
+      if !pretty && needsComma { output.append(0x2C) }
+      output.append(0x22)
+      output.append(name)
+      output.append(0x22)
+      output.append(0x3A)
+      if pretty { output.append(ASCII.space) }
+    }
+    needsComma = true
+    isAfterKey = true
   }
   /// A name that is not ours. A literal must not come here: it would be searched for escapes.
   @_disfavoredOverload
@@ -87,12 +93,15 @@ package struct JSONWriter: Sendable {
     }
     // Past ASCII the standard library validates and repairs.
     guard isASCII else { return quote(String(decoding: utf8, as: UTF8.self)) }
-    bytes.append(0x22)
-    if isPlain {
-      bytes.append(contentsOf: utf8)
-    } else {
-      for byte in utf8 { append(escaping: byte) }
+    guard !isPlain else {
+      return bytes.append(addingCapacity: utf8.count + 2) { output in
+        output.append(0x22)
+        output.append(utf8)
+        output.append(0x22)
+      }
     }
+    bytes.append(0x22)
+    for byte in utf8 { append(escaping: byte) }
     bytes.append(0x22)
   }
   /// Standard base64 with padding; empty is written as `null` by the caller where Consul does so.
@@ -182,10 +191,9 @@ package struct JSONWriter: Sendable {
 
   @inline(__always)
   private static func mayNeedEscape(_ byte: UInt8) -> Bool {
-    switch byte {
-    case 0..<0x20, 0x22, 0x5C, 0x3C, 0x3E, 0x26, 0xE2: true
-    default: false
-    }
+    // One bit for each byte below 64: controls, `"`, `&`, `<`, `>`.
+    if byte < 64 { return 0x5000_0044_FFFF_FFFF as UInt64 >> UInt64(byte) & 1 != 0 }
+    return byte == 0x5C || byte == 0xE2
   }
 
   @inline(__always)

@@ -69,11 +69,17 @@ package struct QueryParameters: Sendable {
   package var isEmpty: Bool { parameters.isEmpty }
 
   /// True when the parameter is there, with or without a value.
-  package func has(_ name: StaticString) -> Bool { bytes(name) != nil }
+  package func has(_ name: StaticString) -> Bool {
+    for index in parameters.indices where parameters[index].name.equals(name) { return true }
+    return false
+  }
 
   /// The value of the first parameter of that name.
   package func bytes(_ name: StaticString) -> [UInt8]? {
-    for parameter in parameters where parameter.name.equals(name) { return parameter.value }
+    // By index: a loop over the elements would hold and release each.
+    for index in parameters.indices where parameters[index].name.equals(name) {
+      return parameters[index].value
+    }
     return nil
   }
 

@@ -49,13 +49,12 @@ struct RequestHead {
   }
 
   private mutating func parseVersion(_ bytes: [UInt8], _ part: Range<Int>) throws(RequestFault) {
-    let text = bytes[part]
-    guard text.count == 8, text.prefix(5).elementsEqual([0x48, 0x54, 0x54, 0x50, 0x2F]),
-      ASCII.isDigit(bytes[part.lowerBound + 5]), bytes[part.lowerBound + 6] == 0x2E,
-      ASCII.isDigit(bytes[part.lowerBound + 7])
+    let text = bytes.span.extracting(part)
+    guard text.count == 8, text[0] == 0x48, text[1] == 0x54, text[2] == 0x54, text[3] == 0x50,
+      text[4] == 0x2F, ASCII.isDigit(text[5]), text[6] == 0x2E, ASCII.isDigit(text[7])
     else { throw RequestFault(400, "malformed HTTP version") }
-    let minor = bytes[part.lowerBound + 7] - 0x30
-    guard bytes[part.lowerBound + 5] == 0x31, minor <= 1 else {
+    let minor = text[7] - 0x30
+    guard text[5] == 0x31, minor <= 1 else {
       throw RequestFault(505, "HTTP version not supported")
     }
     minorVersion = Int(minor)
@@ -63,11 +62,12 @@ struct RequestHead {
 
   private static func method(_ name: ArraySlice<UInt8>) -> HTTPMethod {
     // The usual ones without making a string.
-    switch (name.count, name.first) {
-    case (3, 0x47) where name.elementsEqual([0x47, 0x45, 0x54]): .get
-    case (3, 0x50) where name.elementsEqual([0x50, 0x55, 0x54]): .put
-    default: HTTPMethod(name: String(decoding: name, as: UTF8.self))
+    let start = name.startIndex
+    if name.count == 3 && name[start + 2] == 0x54 {
+      if name[start] == 0x47 && name[start + 1] == 0x45 { return .get }
+      if name[start] == 0x50 && name[start + 1] == 0x55 { return .put }
     }
+    return HTTPMethod(name: String(decoding: name, as: UTF8.self))
   }
 
   /// RFC 9112 3.2: origin-form, absolute-form, and `*` for OPTIONS.

@@ -191,9 +191,7 @@ struct RequestParser {
   ) throws(RequestFault) -> Range<Int>? {
     let start = offset
     let limit = lineBytesMax
-    let span = bytes.span
-    var index = start + searched
-    while index < end && span[index] != ASCII.lineFeed { index += 1 }
+    let index = bytes.firstLineFeed(in: start + searched..<end) ?? end
     guard index - start <= limit.bytes else { throw limit.fault }
     guard index < end else {
       searched = index - start
@@ -201,7 +199,7 @@ struct RequestParser {
     }
     // RFC 9112 2.2 lets a server take a bare LF for a line end; one that does can be made to see
     // other lines than the proxy before it.
-    guard index > start && span[index - 1] == ASCII.carriageReturn else {
+    guard index > start && bytes[index - 1] == ASCII.carriageReturn else {
       throw RequestFault(400, "line ends without CR")
     }
     searched = 0
@@ -254,7 +252,9 @@ struct RequestParser {
     try head.check()
     bodyStart = buffer.count
     let path = buffer[head.target.pathStart..<head.target.pathEnd]
-    let isLarge = !limits.largeBodyPath.isEmpty && path.elementsEqual(limits.largeBodyPath.utf8)
+    let isLarge =
+      path.count == limits.largeBodyPath.utf8.count && !path.isEmpty
+      && path.elementsEqual(limits.largeBodyPath.utf8)
     bodyBytesMax = isLarge ? limits.largeBodyBytesMax : limits.bodyBytesMax
     if head.isChunked {
       state = .chunkSize

@@ -8,40 +8,53 @@ enum ResponseWriter {
     case untilClose
   }
 
-  /// What a head usually takes, or a little more: only where it is written may be slower if not.
-  static func headBytes(_ response: HTTPResponse) -> Int { 160 + 48 * response.headers.count }
-
   /// - Parameter date: a whole `Date` header line, kept by the server for a second.
   static func writeHead(
     _ response: HTTPResponse, framing: Framing, closes: Bool, date: [UInt8],
     into output: inout [UInt8]
   ) {
-    writeStatusLine(response.status, into: &output)
-    if let contentType = response.contentType {
-      output.append("Content-Type: ")
-      output.append(contentType)
+    output.append(addingCapacity: headBytesMax(response, date)) { output in
+      writeStart(of: response, into: &output)
+      for index in response.lines.indices { output.append(response.lines[index]) }
+      for index in response.numbers.indices {
+        guard let header = response.numbers[index] else { continue }
+        output.append(header.name)
+        output.append(ASCII.colon)
+        output.append(ASCII.space)
+        output.append(decimal: header.number)
+        output.appendLineEnd()
+      }
+      for header in response.headers {
+        output.append(header.name)
+        output.append(ASCII.colon)
+        output.append(ASCII.space)
+        write(header.value, into: &output)
+        output.appendLineEnd()
+      }
+      output.append(date)
+      write(framing, response.status, into: &output)
+      if closes { output.append("Connection: close\r\n") }
       output.appendLineEnd()
+    }
+  }
+
+  /// Bytes that a head takes at most.
+  static func headBytesMax(_ response: HTTPResponse, _ date: [UInt8]) -> Int {
+    // Status line, framing, `Connection`, and what stands between names and values.
+    var room = 256 + date.count + (response.contentType?.utf8CodeUnitCount ?? 0)
+    for index in response.lines.indices { room += response.lines[index].utf8CodeUnitCount }
+    for index in response.numbers.indices {
+      room += (response.numbers[index]?.name.utf8CodeUnitCount ?? 0) + 24
     }
     for header in response.headers {
-      output.append(header.name)
-      output.append(ASCII.colon)
-      output.append(ASCII.space)
-      write(header.value, into: &output)
-      output.appendLineEnd()
+      room += header.name.utf8CodeUnitCount + 24
+      switch header.value {
+      case .text(let text): room += text.utf8.count
+      case .fixed(let text): room += text.utf8CodeUnitCount
+      case .number: break
+      }
     }
-    output.append(contentsOf: date)
-    switch framing {
-    // RFC 9110 8.6: neither of these statuses may have one.
-    case .length where response.status < 200 || response.status == 204: break
-    case .length(let count):
-      output.append("Content-Length: ")
-      output.append(decimal: UInt64(count))
-      output.appendLineEnd()
-    case .chunked: output.append("Transfer-Encoding: chunked\r\n")
-    case .untilClose: break
-    }
-    if closes { output.append("Connection: close\r\n") }
-    output.appendLineEnd()
+    return room
   }
 
   /// True for the statuses whose answers never have a body (RFC 9110 6.4.1).
@@ -62,7 +75,9 @@ enum ResponseWriter {
 
   static func writeLastChunk(into output: inout [UInt8]) { output.append("0\r\n\r\n") }
 
-  private static func write(_ value: HTTPResponse.HeaderValue, into output: inout [UInt8]) {
+  private static func write(
+    _ value: HTTPResponse.HeaderValue, into output: inout OutputSpan<UInt8>
+  ) {
     switch value {
     case .text(let text):
       for byte in text.utf8 { output.append(byte < 0x20 || byte == 0x7F ? ASCII.space : byte) }
@@ -71,16 +86,38 @@ enum ResponseWriter {
     }
   }
 
-  private static func writeStatusLine(_ status: Int, into output: inout [UInt8]) {
-    if status == 200 {
-      output.append("HTTP/1.1 200 OK\r\n")
-      return
+  private static func write(
+    _ framing: Framing, _ status: Int, into output: inout OutputSpan<UInt8>
+  ) {
+    switch framing {
+    // RFC 9110 8.6: neither of these statuses may have one.
+    case .length where status < 200 || status == 204: break
+    case .length(let count):
+      output.append("Content-Length: ")
+      output.append(decimal: UInt64(count))
+      output.appendLineEnd()
+    case .chunked: output.append("Transfer-Encoding: chunked\r\n")
+    case .untilClose: break
     }
-    output.append("HTTP/1.1 ")
-    output.append(decimal: UInt64(clamping: min(max(status, 100), 999)))
-    output.append(ASCII.space)
-    output.append(reason(status))
-    output.append("\r\n")
+  }
+
+  /// Status line and `Content-Type`.
+  private static func writeStart(
+    of response: HTTPResponse, into output: inout OutputSpan<UInt8>
+  ) {
+    if response.status == 200 {
+      output.append("HTTP/1.1 200 OK\r\n")
+    } else {
+      output.append("HTTP/1.1 ")
+      output.append(decimal: UInt64(clamping: min(max(response.status, 100), 999)))
+      output.append(ASCII.space)
+      output.append(reason(response.status))
+      output.appendLineEnd()
+    }
+    guard let contentType = response.contentType else { return }
+    output.append("Content-Type: ")
+    output.append(contentType)
+    output.appendLineEnd()
   }
 
   /// The usual reason phrases, in the spelling of RFC 9110.

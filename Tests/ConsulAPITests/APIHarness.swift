@@ -74,13 +74,7 @@ struct Reply {
     status = response.status
     text = String(decoding: response.body, as: UTF8.self)
     var headers: [String: String] = [:]
-    for (name, value) in response.headers {
-      switch value {
-      case .text(let text): headers["\(name)"] = text
-      case .fixed(let text): headers["\(name)"] = "\(text)"
-      case .number(let number): headers["\(name)"] = String(number)
-      }
-    }
+    for (name, value) in response.allHeaders { headers[name] = value }
     if let type = response.contentType { headers["Content-Type"] = "\(type)" }
     self.headers = headers
   }
