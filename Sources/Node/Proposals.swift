@@ -222,12 +222,12 @@ extension Node {
       let failure = RequestFailure.overloaded("too many writes are under way on this node")
       return replyLater(.outcome(completion, .failure(failure)))
     }
-    let payload = CommandEnvelope(
-      time: stampTime(), requestID: context.requestID,
+    let payload = CommandEnvelope.encode(
+      command, time: stampTime(), requestID: context.requestID,
       // Without the client's word: a node that was paused did not know more then than now.
-      floor: min(context.requestFloor ?? .max, registry.stateIndex), origin: proposals.nextStamp,
-      command: command
-    ).encoded()
+      floor: context.requestID == nil
+        ? nil : min(context.requestFloor ?? .max, registry.stateIndex),
+      origin: proposals.nextStamp)
     guard payload.count <= ProposalTable.payloadBytesMax else {
       let refusal = Refusal(status: 413, text: "the command is larger than 68 MB")
       return replyLater(.outcome(completion, .failure(.refused(refusal))))

@@ -12,6 +12,13 @@ extension CommandEnvelope {
   static var timeOffset: Int { 1 }
 
   package func encoded() -> [UInt8] {
+    Self.encode(command, time: time, requestID: requestID, floor: floor, origin: origin)
+  }
+
+  /// The bytes of an envelope that is not made: its command would be copied.
+  package static func encode(
+    _ command: Command, time: UInt64, requestID: UniqueID?, floor: UInt64?, origin: OriginStamp?
+  ) -> [UInt8] {
     var writer = Writer(reserving: 64)
     if case .kvSet(let set) = command {
       writer = Writer(reserving: 64 + set.key.bytes.count + set.value.count)

@@ -21,6 +21,22 @@ struct StoredValue: Sendable {
       flags: entry.flags, lockIndex: entry.lockIndex, session: entry.session)
   }
 
+  /// What a write at `index` puts in the place of `old`; nil when it is as it was: an identical
+  /// write changes nothing (4.7).
+  static func replacing(
+    _ old: StoredValue?, _ value: [UInt8], flags: UInt64, lockIndex: UInt64, session: UniqueID?,
+    index: UInt64
+  ) -> StoredValue? {
+    if let old, old.flags == flags, old.lockIndex == lockIndex, old.session == session,
+      old.value == value
+    {
+      return nil
+    }
+    return StoredValue(
+      value: value, createIndex: old?.createIndex ?? index, modifyIndex: index,
+      extra: StoredExtra.make(flags: flags, lockIndex: lockIndex, session: session))
+  }
+
   var flags: UInt64 { extra?.flags ?? 0 }
   var lockIndex: UInt64 { extra?.lockIndex ?? 0 }
   var session: UniqueID? { extra?.session }
@@ -88,9 +104,16 @@ extension Registry {
   mutating func store(
     _ key: Key, _ value: [UInt8], flags: UInt64, _ context: inout ApplyContext
   ) {
-    let old = kvTable[key]
-    let session = old?.session
-    write(key, value, flags: flags, lockIndex: 0, session: session, replacing: old, &context)
+    let index = context.index
+    var oldIndex: UInt64 = 0
+    var written: StoredValue?
+    kvTable.upsert(key) { old in
+      oldIndex = old?.modifyIndex ?? 0
+      written = StoredValue.replacing(
+        old, value, flags: flags, lockIndex: 0, session: old?.session, index: index)
+      return written
+    }
+    if let written { note(written, key, replacing: oldIndex, &context) }
   }
 
   mutating func acquire(
@@ -126,17 +149,20 @@ extension Registry {
     _ key: Key, _ value: [UInt8], flags: UInt64, lockIndex: UInt64, session: UniqueID?,
     replacing old: StoredValue?, _ context: inout ApplyContext
   ) {
-    if let old, old.flags == flags, old.lockIndex == lockIndex, old.session == session,
-      old.value == value
-    {
-      return
-    }
-    let stored = StoredValue(
-      value: value, createIndex: old?.createIndex ?? context.index, modifyIndex: context.index,
-      extra: StoredExtra.make(flags: flags, lockIndex: lockIndex, session: session))
+    guard
+      let stored = StoredValue.replacing(
+        old, value, flags: flags, lockIndex: lockIndex, session: session, index: context.index)
+    else { return }
     kvTable.updateValue(stored, forKey: key)
-    if old == nil, !tombstones.isEmpty { tombstones.removeValue(forKey: key) }
-    context.changes.records.append(.set(stored.entry(key: key), old: old?.modifyIndex ?? 0))
+    note(stored, key, replacing: old?.modifyIndex ?? 0, &context)
+  }
+
+  /// - Parameter oldIndex: of the entry that was there; 0: there was none.
+  private mutating func note(
+    _ stored: StoredValue, _ key: Key, replacing oldIndex: UInt64, _ context: inout ApplyContext
+  ) {
+    if oldIndex == 0, !tombstones.isEmpty { tombstones.removeValue(forKey: key) }
+    context.changes.records.append(.set(stored.entry(key: key), old: oldIndex))
     indexes.kv = context.index
     context.changes.keys.append(key)
   }

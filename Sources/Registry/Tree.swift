@@ -25,16 +25,13 @@ package struct Tree<K: TreeKey, V: Sendable>: Sendable {
   package subscript(key: K) -> V? {
     guard var node = root else { return nil }
     while !node.children.isEmpty { node = node.children[node.childIndex(for: key)] }
-    let slot = node.lowerBound(key)
-    guard slot < node.keys.count, !(key < node.keys[slot]) else { return nil }
-    return node.values[slot]
+    return node.slot(of: key).map { slot in node.values[slot] }
   }
 
   package func contains(_ key: K) -> Bool {
     guard var node = root else { return false }
     while !node.children.isEmpty { node = node.children[node.childIndex(for: key)] }
-    let slot = node.lowerBound(key)
-    return slot < node.keys.count && !(key < node.keys[slot])
+    return node.slot(of: key) != nil
   }
 
   package var first: (key: K, value: V)? {
@@ -78,19 +75,28 @@ package struct Tree<K: TreeKey, V: Sendable>: Sendable {
   /// Sets the value of a key; returns the value it had.
   @discardableResult
   package mutating func updateValue(_ value: V, forKey key: K) -> V? {
+    var replaced: V?
+    upsert(key) { old in
+      replaced = old
+      return value
+    }
+    return replaced
+  }
+
+  /// Finds a key and sets its value in one descent: `body` is given the value it has, and answers
+  /// with the new one; nil changes nothing.
+  package mutating func upsert(_ key: K, _ body: (V?) -> V?) {
     // Taken out, so that the tree itself does not count as a second holder.
     guard var node = root.take() else {
+      guard let value = body(nil) else { return }
       root = Node(keys: [key], values: [value], children: [])
       count = 1
-      return nil
+      return
     }
-    var insertion = Insertion(key: key, value: value)
-    if let split = Self.insert(&insertion, into: &node) {
+    if let split = Self.upsert(key, &count, into: &node, body) {
       node = Node(keys: [split.key], values: [], children: [node, split.node])
     }
     root = node
-    if insertion.replaced == nil { count += 1 }
-    return insertion.replaced
   }
 
   /// Adds a key above all others, as when a tree is built from sorted input. False, and no
@@ -113,28 +119,23 @@ package struct Tree<K: TreeKey, V: Sendable>: Sendable {
     return removed
   }
 
-  private struct Insertion {
-    let key: K
-    let value: V
-    var replaced: V?
-  }
-
-  private static func insert(
-    _ insertion: inout Insertion, into node: inout Node
+  private static func upsert(
+    _ key: K, _ count: inout Int, into node: inout Node, _ body: (V?) -> V?
   ) -> (key: K, node: Node)? {
     if !isKnownUniquelyReferenced(&node) { node = Node(copying: node) }
     if node.children.isEmpty {
-      let slot = node.lowerBound(insertion.key)
-      if slot < node.keys.count, !(insertion.key < node.keys[slot]) {
-        insertion.replaced = node.values[slot]
-        node.values[slot] = insertion.value
+      let slot = node.lowerBound(key)
+      if slot < node.keys.count, !(key < node.keys[slot]) {
+        if let value = body(node.values[slot]) { node.values[slot] = value }
         return nil
       }
-      node.insertEntry(insertion.key, insertion.value, at: slot)
+      guard let value = body(nil) else { return nil }
+      count += 1
+      node.insertEntry(key, value, at: slot)
       return node.keys.count > Node.sizeMax ? node.splitLeaf(insertedAt: slot) : nil
     }
-    let slot = node.childIndex(for: insertion.key)
-    guard let split = insert(&insertion, into: &node.children[slot]) else { return nil }
+    let slot = node.childIndex(for: key)
+    guard let split = upsert(key, &count, into: &node.children[slot], body) else { return nil }
     node.insertChild(split.node, above: split.key, at: slot + 1)
     return node.children.count > Node.sizeMax ? node.splitBranch(insertedAt: slot + 1) : nil
   }

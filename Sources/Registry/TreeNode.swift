@@ -21,6 +21,9 @@ extension TreeKey {
 /// `@unchecked Sendable` is sound because a node is changed only while it is known to be uniquely
 /// referenced, by the one tree value that holds it; as soon as a second copy of a tree can reach
 /// it, nobody changes it any more. This is the rule the standard library's arrays live by.
+///
+/// Unchecked exclusivity is sound for the same reason: who changes a node is its only holder, and
+/// reading calls nothing but `<` and the hints of keys.
 final class TreeNode<K: TreeKey, V: Sendable>: @unchecked Sendable {
   /// Entries of a leaf, children of a branch. 64 keeps a tree of a million keys four levels deep
   /// and a path copy at about 10 KB.
@@ -34,13 +37,13 @@ final class TreeNode<K: TreeKey, V: Sendable>: @unchecked Sendable {
 
   /// Leaf: the keys. Branch: `keys[i]` is a lower bound of what is below `children[i + 1]`, and
   /// above everything below `children[i]`.
-  private(set) var keys: [K]
-  var values: [V]
-  var children: [TreeNode]
+  @safe @exclusivity(unchecked) private(set) var keys: [K]
+  @safe @exclusivity(unchecked) var values: [V]
+  @safe @exclusivity(unchecked) var children: [TreeNode]
   /// All keys have that many leading bytes in common (they may have more).
-  private var skip = 0
+  @safe @exclusivity(unchecked) private var skip = 0
   /// The hint of each key after `skip`.
-  private var hints: [UInt64]
+  @safe @exclusivity(unchecked) private var hints: [UInt64]
 
   init(keys: [K], values: [V], children: [TreeNode]) {
     self.keys = keys
@@ -102,6 +105,23 @@ final class TreeNode<K: TreeKey, V: Sendable>: @unchecked Sendable {
       if isBelow { low = middle + 1 } else { high = middle }
     }
     return low
+  }
+
+  /// The slot of `key` itself, in a leaf.
+  ///
+  /// Whether the key shares the prefix is not asked, as that costs a look at another key (a cache
+  /// miss or two): one that does not is equal to none of these, wherever the search ends.
+  func slot(of key: K) -> Int? {
+    let hint = key.hint(after: skip)
+    var low = 0
+    var high = hints.count
+    while low < high {
+      let middle = (low + high) / 2
+      let other = hints[middle]
+      let isBelow = other == hint ? keys[middle] < key : other < hint
+      if isBelow { low = middle + 1 } else { high = middle }
+    }
+    return low < hints.count && hints[low] == hint && keys[low] == key ? low : nil
   }
 
   /// The child that holds `key`: as many separators are not above it.
