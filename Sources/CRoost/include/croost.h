@@ -151,6 +151,10 @@ struct croost_usage {
 int croost_usage(struct croost_usage *usage);
 /* Bytes on the file system of `path` that an unprivileged process may still take. */
 int croost_free_space(const char *path, uint64_t *free_bytes, uint64_t *total_bytes);
+/* The heap is to grow in large steps, and beyond its next `kept` bytes by pages of 2 MB. */
+void croost_heap_prepare(size_t kept);
+/* Asks for such pages where the heap has grown since; cheap, from one thread, now and then. */
+void croost_heap_grown(void);
 /* Raises the limit of open descriptors to the hard limit; returns the new limit. */
 int64_t croost_raise_descriptor_limit(void);
 /* Lowers or sets the soft limit; for tests. */
