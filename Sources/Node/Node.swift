@@ -16,6 +16,9 @@ package import Storage
 ///
 /// Thread rule: everything here is called on the loop's thread. Completions are called on it too,
 /// exactly once, never from inside the call that was given them.
+///
+/// Unchecked exclusivity of some properties is sound: besides that thread rule, no access to them
+/// lasts over a call of anything but Raft's and the registry's pure functions.
 package final class Node {
   enum Phase {
     /// No log: looking for the others.
@@ -62,12 +65,12 @@ package final class Node {
   package var hooks = NodeHooks()
 
   var phase: Phase
-  var raft: RaftCore
+  @safe @exclusivity(unchecked) var raft: RaftCore
   var effects = Effects()
   /// The effects that are being obeyed; swapped with `effects` so that both keep their buffers.
   var obeyed = Effects()
-  var changes = ChangeSet()
-  var replies: [Reply] = []
+  @safe @exclusivity(unchecked) var changes = ChangeSet()
+  @safe @exclusivity(unchecked) var replies: [Reply] = []
 
   var proposals: ProposalTable
   /// Scratch of one batch.
@@ -121,6 +124,7 @@ package final class Node {
   var wasLeader = false
   /// When the leader last answered a write that came through this node; the log may bring it later.
   var lastForwardedAnswer: UInt64?
+  var clock = TickClock()
   var coarseTicks = 0
 
   /// Opens the data directory, recovers, binds the peer port. Does not touch the network otherwise.
@@ -235,6 +239,19 @@ package final class Node {
     replies.append(reply)
     loop.requestTurnEnd()
   }
+
+  /// Hands the state as applied here to `body`, which must not come back to this node.
+  package func withRegistry(
+    _ body: (Registry) throws(Refusal) -> Void
+  ) throws(Refusal) {
+    // An exclusive access: what nobody else can change meanwhile needs no copy.
+    try Self.lend(&registry, body)
+  }
+
+  @inline(__always)
+  private static func lend(
+    _ registry: inout Registry, _ body: (Registry) throws(Refusal) -> Void
+  ) throws(Refusal) { try body(registry) }
 
   // MARK: Watching
 

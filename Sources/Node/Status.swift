@@ -13,7 +13,10 @@ extension Node {
 
   /// Since this node heard the leader; 0 on the leader. On every stale read, so without a `status`.
   package var lastContactMilliseconds: UInt64 {
-    milliseconds(ticks: raft.ticksSinceLeaderContact)
+    guard raft.role != .leader else { return 0 }
+    // Ticks may come several at once.
+    let sinceTick = (loop.now - min(loop.now, clock.last)) / 1_000_000
+    return milliseconds(ticks: raft.ticksSinceLeaderContact) + sinceTick
   }
 
   package var status: NodeStatus {

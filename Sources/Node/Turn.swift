@@ -5,7 +5,6 @@ import Registry
 
 /// The turn: gather, step, send, persist, apply, reply, publish, wake.
 extension Node {
-  static let tickNanoseconds: UInt64 = 10_000_000
   /// Entries applied in one go; a node that catches up lets sockets and timers have their turn.
   static let applyMax: UInt64 = 16_384
   /// Watchers woken in one turn. The answers of one turn are on their way while the next is made,
@@ -30,6 +29,7 @@ extension Node {
     publish()
     wakeWatchers()
     takeSnapshotIfDue()
+    hastenTick()
   }
 
   /// Does what Raft asks for, until it asks for nothing more.
@@ -127,41 +127,6 @@ extension Node {
     for wake in watchers.takeDue(atMost: Self.wakesMax) { wake() }
     // The rest in the next turn.
     if watchers.hasDue { loop.schedule(after: 0) {} }
-  }
-
-  // MARK: Time
-
-  func scheduleTick() {
-    loop.schedule(after: Self.tickNanoseconds) { [weak self] in
-      guard let self, !isStopped else { return }
-      tick()
-      scheduleTick()
-    }
-  }
-
-  private func tick() {
-    updateElectable()
-    if phase != .discovering, phase != .forming { raft.step(.tick, into: &effects) }
-    tickBootstrap()
-    if tornTailUntil > 0 { endTornTailWhenDue() }
-    proposals.retryDeferred()
-    expireProposals()
-    superviseReads()
-    superviseRequests()
-    coarseTicks += 1
-    if coarseTicks % 10 == 0 {
-      advanceOperations()
-      tendMembership()
-      tendCluster()
-      for hook in hooks.coarseTick { hook() }
-    }
-    if coarseTicks % 20 == 0 { retryRefusedWrites() }
-    if coarseTicks % 100 == 0 {
-      persistCommitIndex()
-      letDepartingGo()
-      sendGossip()
-      considerBetterLinks()
-    }
   }
 }
 

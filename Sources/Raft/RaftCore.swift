@@ -186,6 +186,19 @@ extension RaftCore {
   /// Ticks since this node, as a follower, last heard the leader; 0 on the leader.
   public var ticksSinceLeaderContact: Int { role == .leader ? 0 : election.ticksSinceLeader }
 
+  /// Nothing waits for a single tick: a driver may let as many as lie between two heartbeats
+  /// come at once. False again as soon as a heartbeat is missed.
+  public var isQuiet: Bool {
+    switch role {
+    case .leader:
+      commitIndex == lastIndex && leading.transfer == nil && !peers.contains { $0.isInstalling }
+    case .follower:
+      leader != nil && election.rushTicks == nil && receiving == nil
+        && election.ticksSinceLeader <= 2 * options.heartbeatTicks
+    case .preCandidate, .candidate: false
+    }
+  }
+
   /// On the leader: how it sees the others. Empty elsewhere.
   public var progress: [PeerProgress] {
     peers.map { peer in
