@@ -49,20 +49,20 @@ struct InstructionTests {
   static let budgets = [
     Budget(
       name: "put", request: "PUT /v1/kv/budget/key", body: String(repeating: "v", count: 128),
-      alone: Limit(instructions: 89_000, allocations: 14),
-      together: Limit(instructions: 41_000, allocations: 11)),
+      alone: Limit(instructions: 80_000, allocations: 14),
+      together: Limit(instructions: 32_500, allocations: 10.5)),
     Budget(
       name: "linearizable get", request: "GET /v1/kv/budget/key",
-      alone: Limit(instructions: 43_200, allocations: 12),
-      together: Limit(instructions: 28_800, allocations: 7)),
+      alone: Limit(instructions: 38_500, allocations: 11),
+      together: Limit(instructions: 23_800, allocations: 5.5)),
     Budget(
       name: "stale get", request: "GET /v1/kv/budget/key?stale",
-      alone: Limit(instructions: 37_500, allocations: 7),
-      together: Limit(instructions: 28_200, allocations: 7)),
+      alone: Limit(instructions: 32_500, allocations: 6),
+      together: Limit(instructions: 23_500, allocations: 6)),
     Budget(
       name: "health query", request: "GET /v1/health/service/budget?passing&stale",
-      alone: Limit(instructions: 49_300, allocations: 11),
-      together: Limit(instructions: 49_000, allocations: 11)),
+      alone: Limit(instructions: 44_000, allocations: 9.5),
+      together: Limit(instructions: 44_500, allocations: 10)),
   ]
 
   /// Of each kind, alone and together. More of them would cost time and change little.
