@@ -89,8 +89,12 @@ import Testing
       let next = croost_spare_descriptor()
       _ = croost_close(next)
       _ = croost_set_descriptor_limit(UInt64(next))
+      // Other threads of this process may have let go of some below the limit.
+      func takeTheRest() { while croost_spare_descriptor() >= 0 {} }
+      takeTheRest()
       let areRefused = loop.run(forAtMost: 60 * second) {
-        side.events.filter { $0 == .eof || $0 == .closed(ECONNRESET) }.count == 3
+        takeTheRest()
+        return side.events.filter { $0 == .eof || $0 == .closed(ECONNRESET) }.count == 3
       }
       guard areRefused, listener.refused == 3, servers.count == 1 else { exit(3) }
       _ = croost_set_descriptor_limit(UInt64(next) + 64)

@@ -54,7 +54,12 @@ struct IdentityTests {
     let leader = cluster.awaitLeader()
     #expect(cluster.put(leader, "old", "1") == .success(.flag(true)))
     awaitClusterID(cluster)
-    #expect(cluster.run { cluster[0].registry.kv(Key("old")) != nil })
+    // That it is committed must be on the disk too: alone, the node cannot learn it again.
+    #expect(
+      cluster.run {
+        cluster[0].registry.kv(Key("old")) != nil && cluster[0].disk.commitOnly == nil
+          && cluster[0].disk.isEmpty
+      })
     for index in 0..<3 { cluster.kill(index) }
     cluster.wipe(1)
     cluster.wipe(2)
