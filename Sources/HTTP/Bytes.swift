@@ -73,15 +73,8 @@ extension OutputSpan<UInt8> {
   /// Appends a constant, for which there must be room.
   @inline(__always)
   mutating func append(_ text: StaticString) {
-    // Sound: a StaticString's bytes live as long as the program; `rebasing` and `initialize` check
-    // that they fit.
-    text.withUTF8Buffer { source in
-      unsafe withUnsafeMutableBufferPointer { target, count in
-        let room = unsafe UnsafeMutableBufferPointer(rebasing: target[count...])
-        _ = unsafe room.initialize(fromContentsOf: source)
-        count += source.count
-      }
-    }
+    // Sound: a StaticString's bytes live as long as the program.
+    text.withUTF8Buffer { source in unsafe append(copying: source) }
   }
 
   /// CR LF. Byte by byte it takes a quarter of the instructions of a copy.
@@ -94,13 +87,17 @@ extension OutputSpan<UInt8> {
   /// Appends bytes, for which there must be room.
   @inline(__always)
   mutating func append(_ bytes: [UInt8]) {
-    // Sound: as above, and the array lives for the call.
-    unsafe bytes.withUnsafeBufferPointer { source in
-      unsafe withUnsafeMutableBufferPointer { target, count in
-        let room = unsafe UnsafeMutableBufferPointer(rebasing: target[count...])
-        _ = unsafe room.initialize(fromContentsOf: source)
-        count += source.count
-      }
+    // Sound: the array lives for the call.
+    unsafe bytes.withUnsafeBufferPointer { source in unsafe append(copying: source) }
+  }
+
+  @inline(__always)
+  private mutating func append(copying source: UnsafeBufferPointer<UInt8>) {
+    // Sound: `rebasing` and `initialize` check that they fit.
+    unsafe withUnsafeMutableBufferPointer { target, count in
+      let room = unsafe UnsafeMutableBufferPointer(rebasing: target[count...])
+      _ = unsafe room.initialize(fromContentsOf: source)
+      count += source.count
     }
   }
 

@@ -7,10 +7,6 @@ import EventLoop
 /// too many answers are owed or the client does not take them. Failures: a malformed request gets
 /// its error as the last answer; a client that goes away has `onClose` called for what it waited
 /// for.
-///
-/// Unchecked exclusivity is sound: one thread uses it, and no access to one of these properties
-/// lasts over a call of a handler or of anything else that could come back. The checks were a
-/// sixth of the instructions of a GET.
 final class HTTPConnection: TCPConnectionDelegate {
   enum Phase {
     case open
@@ -27,9 +23,9 @@ final class HTTPConnection: TCPConnectionDelegate {
   let tcp: TCPConnection
   /// Where the server keeps this connection.
   var position = 0
-  @safe @exclusivity(unchecked) private var server: HTTPServer?
+  private var server: HTTPServer?
   private var parser: RequestParser
-  @safe @exclusivity(unchecked) private var answers = AnswerQueue()
+  private var answers = AnswerQueue()
   private(set) var phase = Phase.open
   private var isProcessing = false
   private var isReadingPaused = false

@@ -95,16 +95,7 @@ final class TreeNode<K: TreeKey, V: Sendable>: @unchecked Sendable {
     if skip > 0, key.commonPrefix(with: first) < skip { return first < key ? keys.count : 0 }
     let hint = key.hint(after: skip)
     // Keys often come in order: the end is tried first.
-    if last < hint { return keys.count }
-    var low = 0
-    var high = keys.count
-    while low < high {
-      let middle = (low + high) / 2
-      let other = hints[middle]
-      let isBelow = other == hint ? keys[middle] < key : other < hint
-      if isBelow { low = middle + 1 } else { high = middle }
-    }
-    return low
+    return last < hint ? keys.count : search(key, hint)
   }
 
   /// The slot of `key` itself, in a leaf.
@@ -113,6 +104,13 @@ final class TreeNode<K: TreeKey, V: Sendable>: @unchecked Sendable {
   /// miss or two): one that does not is equal to none of these, wherever the search ends.
   func slot(of key: K) -> Int? {
     let hint = key.hint(after: skip)
+    let slot = search(key, hint)
+    return slot < hints.count && hints[slot] == hint && keys[slot] == key ? slot : nil
+  }
+
+  /// The first slot that is not below, for a key that shares the prefix.
+  @inline(__always)
+  private func search(_ key: K, _ hint: UInt64) -> Int {
     var low = 0
     var high = hints.count
     while low < high {
@@ -121,7 +119,7 @@ final class TreeNode<K: TreeKey, V: Sendable>: @unchecked Sendable {
       let isBelow = other == hint ? keys[middle] < key : other < hint
       if isBelow { low = middle + 1 } else { high = middle }
     }
-    return low < hints.count && hints[low] == hint && keys[low] == key ? low : nil
+    return low
   }
 
   /// The child that holds `key`: as many separators are not above it.

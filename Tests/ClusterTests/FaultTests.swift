@@ -142,18 +142,7 @@ struct FaultTests {
         cluster.nodes.indices.filter { $0 != down.value }.map { cluster.nodes[$0].http }
       }
       load.start()
-      for i in 0..<3 {
-        down.value = i
-        try load.awaitNobody(at: cluster.nodes[i].http, cluster)
-        cluster.signal(i, SIGTERM)
-        #expect(cluster.exitStatus(i, within: 20) == 0)
-        try load.await(100, cluster)
-        try cluster.start(i)
-        try cluster.wait("\(cluster.nodes[i].name) to be back") {
-          ["follower", "leader"].contains(cluster.report(i)?.role)
-        }
-        down.value = nil
-      }
+      try load.restartOneByOne(cluster, down)
       load.stop()
       #expect(load.failures == [])
       #expect(try load.verify(cluster.client(0)) == [])

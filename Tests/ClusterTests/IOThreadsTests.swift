@@ -54,18 +54,7 @@ struct IOThreadsTests {
       let counter = CounterCheck(addresses: cluster.nodes.map(\.http), writers: alive)
       load.start()
       counter.start()
-      for i in 0..<3 {
-        down.value = i
-        try load.awaitNobody(at: cluster.nodes[i].http, cluster)
-        cluster.signal(i, SIGTERM)
-        #expect(cluster.exitStatus(i, within: 20) == 0)
-        try load.await(100, cluster)
-        try cluster.start(i)
-        try cluster.wait("\(cluster.nodes[i].name) to be back") {
-          ["follower", "leader"].contains(cluster.report(i)?.role)
-        }
-        down.value = nil
-      }
+      try load.restartOneByOne(cluster, down)
       counter.stop()
       load.stop()
       #expect(load.failures == [])

@@ -1,6 +1,7 @@
 import Foundation
 import Harness
 import RoostClient
+import Testing
 
 /// Clients that write all the time and keep book of what was acknowledged.
 ///
@@ -59,6 +60,23 @@ final class Load: @unchecked Sendable {
   func awaitNobody(at address: String, _ cluster: LocalCluster) throws {
     try cluster.wait("the requests at \(address) to end", seconds: 30) {
       lock.withLock { underWay[address, default: 0] == 0 }
+    }
+  }
+
+  /// Stops each node by SIGTERM and starts it again, while this load goes on through the others.
+  /// - Parameter down: the node that is given out to no client.
+  func restartOneByOne(_ cluster: LocalCluster, _ down: Locked<Int?>) throws {
+    for i in cluster.nodes.indices {
+      down.value = i
+      try awaitNobody(at: cluster.nodes[i].http, cluster)
+      cluster.signal(i, SIGTERM)
+      #expect(cluster.exitStatus(i, within: 20) == 0)
+      try self.await(100, cluster)
+      try cluster.start(i)
+      try cluster.wait("\(cluster.nodes[i].name) to be back") {
+        ["follower", "leader"].contains(cluster.report(i)?.role)
+      }
+      down.value = nil
     }
   }
 
