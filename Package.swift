@@ -34,7 +34,7 @@ let package = Package(
     module("Basics"),
     module("Raft", ["Basics"]),
     module("Wire", ["Basics", "CRoost"]),
-    module("Storage", ["Basics", "Raft", "Wire"]),
+    module("Storage", ["Basics", "CRoost", "Raft", "Wire"]),
     module("Registry", ["Basics", "Wire"]),
     module("EventLoop", ["Basics", "CRoost"]),
     module("HTTP", ["Basics", "CRoost", "EventLoop"]),
@@ -79,7 +79,7 @@ let package = Package(
       "NodeTests",
       [
         "Node", "Raft", "Wire", "Storage", "Registry", "EventLoop", "HTTP", "Peer", "Checks",
-        "Basics",
+        "Basics", "Harness",
       ]),
     tests("ConsulAPITests", ["ConsulAPI", "Node", "Registry", "HTTP", "EventLoop", "Basics"]),
     tests("RoostTests", ["roost", "DNS", "Registry"]),

@@ -5,10 +5,6 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <string.h>
-#ifdef __linux__
-#include <malloc.h>
-#include <sys/mman.h>
-#endif
 #include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -54,33 +50,11 @@ int croost_usage(struct croost_usage *usage) {
   return 0;
 }
 
-#ifdef __linux__
-/* From where pages of 2 MB are wanted, and how far they were asked for. */
-static uintptr_t heap_start, heap_advised;
-
-void croost_heap_prepare(size_t kept) {
-  mallopt(M_TOP_PAD, 32 << 20);
-  /* Setting one stops the others from adapting themselves. */
-  mallopt(M_MMAP_THRESHOLD, 1 << 20);
-  mallopt(M_TRIM_THRESHOLD, 64 << 20);
-  heap_start = heap_advised = (uintptr_t)sbrk(0) + kept;
+int croost_write_out(int descriptor, int64_t offset, int64_t count) {
+  const unsigned flags =
+      SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+  return sync_file_range(descriptor, offset, count, flags) < 0 ? -errno : 0;
 }
-
-void croost_heap_grown(void) {
-  const uintptr_t page = 2 << 20;
-  uintptr_t end = (uintptr_t)sbrk(0) & ~(page - 1);
-  /* What was given back lost its mark. */
-  if (end < heap_advised) heap_advised = end > heap_start ? end : heap_start;
-  uintptr_t start = (heap_advised + page - 1) & ~(page - 1);
-  if (heap_start == 0 || end <= start) return;
-  /* A kernel without them says no, and all stays as it was. */
-  madvise((void *)start, end - start, MADV_HUGEPAGE);
-  heap_advised = end;
-}
-#else
-void croost_heap_prepare(size_t kept) { (void)kept; }
-void croost_heap_grown(void) {}
-#endif
 
 int croost_free_space(const char *path, uint64_t *free_bytes, uint64_t *total_bytes) {
   struct statvfs raw;

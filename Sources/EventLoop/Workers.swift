@@ -11,13 +11,22 @@ package final class Workers: Sendable {
   private let shared: Shared
   private let threads: Mutex<[SystemThread]>
 
-  package init(threads: Int, queueMax: Int) {
+  /// - Parameter isBackground: gives way to every other thread of the process that wants to run:
+  ///   for what takes long and nobody waits for. On an idle machine it is as fast as any.
+  package init(threads: Int, queueMax: Int, isBackground: Bool = false) {
     invariant(threads > 0 && queueMax > 0, "\(threads) workers, queue of \(queueMax)")
     let shared = Shared(queueMax: queueMax)
     self.shared = shared
     var started: [SystemThread] = []
     for number in 1...threads {
-      guard let thread = try? SystemThread(name: "worker \(number)", { shared.work() }) else {
+      guard
+        let thread = try? SystemThread(
+          name: isBackground ? "background \(number)" : "worker \(number)",
+          {
+            if isBackground { croost_give_way() }
+            shared.work()
+          })
+      else {
         fatalError("cannot start worker thread \(number): the limit of threads is reached")
       }
       started.append(thread)

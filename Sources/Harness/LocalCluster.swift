@@ -249,29 +249,3 @@ package final class LocalCluster: @unchecked Sendable {
     package init(_ description: String) { self.description = description }
   }
 }
-
-/// Ports that were free a moment ago.
-package enum Ports {
-  package static func take(_ count: Int) throws -> [UInt16] {
-    var sockets: [Int32] = []
-    defer { for descriptor in sockets { close(descriptor) } }
-    return try (0..<count).map { _ in
-      let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-      sockets.append(descriptor)
-      var address = sockaddr_in()
-      address.sin_family = sa_family_t(AF_INET)
-      address.sin_addr.s_addr = unsafe inet_addr("127.0.0.1")
-      var size = socklen_t(MemoryLayout<sockaddr_in>.size)
-      let port = unsafe withUnsafeMutablePointer(to: &address) { pointer in
-        unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-          guard unsafe bind(descriptor, $0, size) == 0,
-            unsafe getsockname(descriptor, $0, &size) == 0
-          else { return UInt16(0) }
-          return unsafe UInt16(bigEndian: pointer.pointee.sin_port)
-        }
-      }
-      guard port != 0 else { throw LocalCluster.Failure("no free port") }
-      return port
-    }
-  }
-}

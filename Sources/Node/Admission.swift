@@ -104,7 +104,7 @@ extension Node {
   }
 
   /// At the leader. Admission makes a learner and removes nobody; what comes of it is decided when
-  /// the learner has caught up (`tendMembership`).
+  /// the learner has caught up (`promoteLearners`).
   func admit(_ ask: AdmissionRequest) -> AdmissionAnswer {
     func refuse(_ text: String) -> AdmissionAnswer {
       AdmissionAnswer(verdict: .refused, text: text, membership: nil)

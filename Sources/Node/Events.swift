@@ -35,7 +35,7 @@ extension Node {
       }
       advanceOperations()
     case .removedFromCluster: becomeRemoved()
-    case .learnerCaughtUp: tendMembership()
+    case .learnerCaughtUp: promoteLearners()
     case .transferFinished: advanceOperations()
     case .becameFollower, .becamePreCandidate, .becameCandidate, .becameLeader, .steppedDown,
       .snapshotSendStarted, .snapshotSendFinished, .transferStarted:
@@ -152,6 +152,7 @@ final class TransportRelay: PeerTransportDelegate {
     guard let node, node.isStarted, !node.isStopped else { return }
     guard node.phase != .discovering, node.phase != .forming else { return }
     guard !node.withholdsVote(message) else { return }
+    node.takePassedTicks()
     node.raft.step(.message(message, from: peer), into: &node.effects)
   }
 

@@ -253,13 +253,11 @@ extension Node {
 
   // MARK: What the leader does by itself
 
-  /// Learners that have caught up get their vote; an older incarnation of the same name goes in
-  /// the same step. Changed addresses are written down.
-  func tendMembership() {
-    guard raft.isEstablishedLeader, raft.configuration.outgoing.isEmpty,
-      raft.configurationIndex <= raft.commitIndex, !isStopping
-    else { return }
+  /// Learners that have caught up get their vote, one after the other; an older incarnation of the
+  /// same name goes in the same step.
+  func promoteLearners() {
     let configuration = raft.configuration
+    guard !configuration.learners.isEmpty, mayChangeMembership else { return }
     for peer in raft.progress where configuration.learners.contains(peer.id) {
       let lag = raft.lastIndex.value - min(peer.matchIndex.value, raft.lastIndex.value)
       guard peer.isActive, !peer.isInstallingSnapshot, peer.matchIndex > .zero,
@@ -273,6 +271,12 @@ extension Node {
       let change = MembershipChange(promote: [peer.id], remove: old.map(\.id))
       if case .accepted = self.change(change) { return }
     }
+  }
+
+  /// A member that tells another address than the configuration has gets it changed there.
+  func followMoves() {
+    guard mayChangeMembership else { return }
+    let configuration = raft.configuration
     for note in gossip.members where configuration.names(note.id) {
       guard let context = configuration.context(of: note.id), !note.peerAddress.isEmpty,
         context.address != note.peerAddress
@@ -286,6 +290,11 @@ extension Node {
         return
       }
     }
+  }
+
+  private var mayChangeMembership: Bool {
+    raft.isEstablishedLeader && raft.configuration.outgoing.isEmpty
+      && raft.configurationIndex <= raft.commitIndex && !isStopping
   }
 
   /// Heard of within the last second.

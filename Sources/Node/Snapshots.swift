@@ -38,7 +38,7 @@ final class SnapshotDesk: @unchecked Sendable {
   }
 
   private let store: any SnapshotStoring
-  private let workers = Workers(threads: 1, queueMax: 1024)
+  private let workers = Workers(threads: 1, queueMax: 1024, isBackground: true)
   private let options: Registry.Options
   private let post: @Sendable (Answer) -> Void
   /// After a failed piece the rest of that transfer is ignored. Worker thread only.

@@ -29,7 +29,7 @@ extension Node {
     publish()
     wakeWatchers()
     takeSnapshotIfDue()
-    hastenTick()
+    planTick()
   }
 
   /// Does what Raft asks for, until it asks for nothing more.

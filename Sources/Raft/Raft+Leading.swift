@@ -79,7 +79,8 @@ extension RaftCore {
       return becomeFollower(term, leader: nil, because: .lostQuorum, into: &effects)
     }
     leading.heartbeatTicks += 1
-    if leading.heartbeatTicks >= options.heartbeatTicks {
+    let interval = isQuiet ? options.quietHeartbeatTicks : options.heartbeatTicks
+    if leading.heartbeatTicks >= interval {
       leading.heartbeatTicks = 0
       leading.isHeartbeatDue = true
     }

@@ -186,15 +186,31 @@ extension RaftCore {
   /// Ticks since this node, as a follower, last heard the leader; 0 on the leader.
   public var ticksSinceLeaderContact: Int { role == .leader ? 0 : election.ticksSinceLeader }
 
-  /// Nothing waits for a single tick: a driver may let as many as lie between two heartbeats
-  /// come at once. False again as soon as a heartbeat is missed.
-  public var isQuiet: Bool {
+  /// So many ticks may come at once, and nothing is late: 1 while something is under way that goes
+  /// by single ticks, and as soon as a heartbeat is missed; else those to the next heartbeat.
+  public var ticksAtOnce: Int {
+    guard isQuiet else { return 1 }
+    let interval = options.quietHeartbeatTicks
+    return role == .leader
+      ? max(1, interval - leading.heartbeatTicks)
+      : max(1, interval + Self.heartbeatLatenessTicks - election.ticksSinceLeader)
+  }
+
+  /// A heartbeat may be so late before a quiet follower counts every tick again.
+  private static let heartbeatLatenessTicks = 2
+
+  /// Nothing is under way.
+  var isQuiet: Bool {
     switch role {
     case .leader:
-      commitIndex == lastIndex && leading.transfer == nil && !peers.contains { $0.isInstalling }
+      commitIndex == lastIndex && leading.transfer == nil
+        && !peers.contains { peer in
+          peer.isInstalling || peer.departingTicks != nil
+            || peer.isReplicating && peer.toldCommit < commitIndex
+        }
     case .follower:
       leader != nil && election.rushTicks == nil && receiving == nil
-        && election.ticksSinceLeader <= 2 * options.heartbeatTicks
+        && election.ticksSinceLeader < options.quietHeartbeatTicks + Self.heartbeatLatenessTicks
     case .preCandidate, .candidate: false
     }
   }

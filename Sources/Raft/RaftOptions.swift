@@ -28,6 +28,12 @@ public struct RaftOptions: Equatable, Sendable {
   public var pendingReadsMax = 4096
   public init() {}
 
+  /// Ticks between heartbeats while nothing is under way: they are what wakes an idle cluster. Still
+  /// so often that one can be lost, and the next late, before anyone campaigns.
+  public var quietHeartbeatTicks: Int {
+    max(heartbeatTicks, min(2 * heartbeatTicks, electionTicks / 3))
+  }
+
   /// What the core works with: values that would make no sense are moved to the nearest that do.
   var clamped: RaftOptions {
     var result = self

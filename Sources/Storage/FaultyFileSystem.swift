@@ -206,6 +206,9 @@ package final class FaultyFile: StorageFile {
     }
   }
 
+  /// What this would write may be lost in a crash, as may what was never asked to be written.
+  package func writeOut(from offset: Int, count: Int) throws(StorageError) {}
+
   package func sync() throws(StorageError) {
     try files.with("fdatasync", path, changes: true) { disk throws(StorageError) in
       do throws(StorageError) { try disk.beginSync(path) } catch {

@@ -30,6 +30,9 @@ package protocol StorageFile: AnyObject {
   /// Writes all of `bytes` (short writes are continued inside).
   func write(_ bytes: [UInt8], at offset: Int) throws(StorageError)
   func truncate(to size: Int) throws(StorageError)
+  /// Has the device write these bytes, and waits for it, so that a later `sync` finds little to do.
+  /// Makes nothing durable. After an error nothing that was written to the file can be relied on.
+  func writeOut(from offset: Int, count: Int) throws(StorageError)
   /// fdatasync.
   func sync() throws(StorageError)
   func close()

@@ -82,6 +82,7 @@ package final class MemoryFile: StorageFile {
     contents.bytes.withLock { $0.resize(to: size) }
   }
 
+  package func writeOut(from offset: Int, count: Int) throws(StorageError) {}
   package func sync() throws(StorageError) {}
   package func close() {}
 }

@@ -1,3 +1,4 @@
+import CRoost
 import Glibc
 
 /// The real disk, through Glibc's calls.
@@ -141,6 +142,12 @@ package final class PosixFile: StorageFile {
   package func truncate(to size: Int) throws(StorageError) {
     let descriptor = descriptor
     try Posix.call("truncate", path) { ftruncate(descriptor, size) }
+  }
+
+  package func writeOut(from offset: Int, count: Int) throws(StorageError) {
+    // Not repeated either: the kernel tells of a failed write once, here or at the next sync.
+    let result = croost_write_out(descriptor, Int64(offset), Int64(count))
+    if result < 0 { throw Posix.error("sync_file_range", path, -result) }
   }
 
   package func sync() throws(StorageError) {

@@ -18,6 +18,8 @@ enum SnapshotFormat {
   static let magic: UInt64 = 0x504E_5354_534F_4F52
   static let version: UInt32 = 1
   static let blockBytes = 64 << 10
+  /// Given to the device at once: a millisecond's work for a disk, hardly noticed by the log.
+  static let writeOutBytes = 256 << 10
   static let fixedHeaderBytes = 16
   static let footerBytes = 24
   static let blockHeaderBytes = 8
@@ -100,6 +102,9 @@ enum SnapshotFormat {
 }
 
 /// Writes one snapshot file: header, blocks of equal size, footer. Not durable before `finish`.
+///
+/// The device gets it a few blocks at a time: had it to write the whole file at once, at the end,
+/// the log's syncs would wait behind that, and every write of a client with them.
 struct SnapshotFileWriter<File: StorageFile> {
   private let file: File
   private let checksum: UInt32
@@ -107,6 +112,8 @@ struct SnapshotFileWriter<File: StorageFile> {
   private var blocks: UInt64 = 0
   private var payloadBytes: UInt64 = 0
   private var block: [UInt8] = []
+  /// Bytes before this offset were written to the device.
+  private var writtenOut = 0
 
   init(_ file: File, _ meta: SnapshotMeta) throws(StorageError) {
     self.file = file
@@ -145,6 +152,10 @@ struct SnapshotFileWriter<File: StorageFile> {
     Fixed.store32(&block, 4, crc)
     try file.write(block, at: offset)
     offset += block.count
+    if offset - writtenOut >= SnapshotFormat.writeOutBytes {
+      try file.writeOut(from: writtenOut, count: offset - writtenOut)
+      writtenOut = offset
+    }
     blocks += 1
     payloadBytes += UInt64(length)
     beginBlock()

@@ -142,6 +142,7 @@ package final class SnapshotStore<Files: FileSystem> {
           reason: "a piece of the snapshot transfer is out of order")
       }
       try state.file.write(chunk.data, at: Int(clamping: chunk.offset))
+      try state.file.writeOut(from: Int(clamping: chunk.offset), count: chunk.data.count)
       state.offset += UInt64(chunk.data.count)
       receiving = state
       if chunk.isLast { try finishReceiving(state, temporary) }

@@ -36,7 +36,7 @@ final class AgentProcess {
   ) throws(CommandFailure) -> Int32 {
     croost_ignore_sigpipe()
     croost_raise_descriptor_limit()
-    croost_heap_prepare(heapBytesOfSmallPages)
+    HeapPages.prepare()
     let process: AgentProcess
     do {
       process = try AgentProcess(configuration)
@@ -48,11 +48,6 @@ final class AgentProcess {
     }
     return process.serve()
   }
-
-  /// A state of many keys is looked at here and there all the time. With pages of 4 KB each look
-  /// costs a walk through the page tables, in a virtual machine twice: a third of the time of a
-  /// write. What an idle node needs stays in small pages, and so small.
-  private static let heapBytesOfSmallPages = 2 << 20
 
   private init(_ configuration: NodeConfiguration) throws {
     loop = try EventLoop()
@@ -69,7 +64,8 @@ final class AgentProcess {
     }
     duties = Duties(node: node, options: options)
     if configuration.ports.http >= 0 { try startHTTP(api) }
-    node.hooks.coarseTick.append { croost_heap_grown() }
+    let heapPages = HeapPages()
+    node.hooks.coarseTick.append { heapPages.tend() }
     dns = try AgentDNS.start(node)
     relay.handle = { [unowned self] signal in
       if signal == SIGHUP { reload() } else { stop() }

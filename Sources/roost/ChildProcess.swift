@@ -48,23 +48,6 @@ enum ChildProcess {
   }
 }
 
-/// Ports of loopback that nothing listens on just now.
-enum FreePorts {
-  static func take(_ count: Int) throws -> [UInt16] {
-    let loop = try EventLoop()
-    var listeners: [TCPListener] = []
-    for _ in 0..<count {
-      listeners.append(
-        try TCPListener(
-          address: SocketAddress(ip: [127, 0, 0, 1], port: 0), loop: loop,
-          options: TCPConnection.Options()
-        ) { $0.close() })
-    }
-    defer { for listener in listeners { listener.close() } }
-    return listeners.map(\.localAddress.port)
-  }
-}
-
 /// Starts `roost agent` as a process of its own that dies with this one.
 enum NodeProgram {
   private static let path = "/proc/self/exe"

@@ -1,5 +1,6 @@
 internal import CRoost
 internal import Foundation
+internal import Harness
 internal import RoostClient
 
 /// Three real nodes, one process each, in a temporary folder and on ports that were free.
@@ -23,7 +24,7 @@ final class DemoCluster {
   init() throws {
     folder = FileManager.default.temporaryDirectory.path + "/roost-demo-\(getpid())"
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
-    let ports = try FreePorts.take(6)
+    let ports = try Ports.take(6)
     for i in 0..<3 {
       let name = "node\(i + 1)"
       nodes.append(

@@ -1,4 +1,5 @@
 import EventLoop
+import Harness
 import Raft
 import Registry
 import Storage
@@ -132,7 +133,7 @@ struct MembershipTests {
     let cluster = try Cluster(3) { $0.requestTimeoutMilliseconds = 500 }
     try cluster.startAll()
     let leader = cluster.awaitLeader()
-    let port = try Cluster.freePorts(1)[0]
+    let port = try Ports.take(1)[0]
     var failure: RequestFailure??
     leader.addPeer(name: "x", peerAddress: "127.0.0.1:\(port)") { failure = .some($0) }
     #expect(cluster.run { failure != nil })
@@ -166,7 +167,7 @@ struct MembershipTests {
     let index = cluster.index(of: cluster.running.first { $0 !== leader }!)
     cluster.kill(index)
     var moved = cluster.configuration(index)
-    moved.ports.peer = try Cluster.freePorts(1)[0]
+    moved.ports.peer = Int(try Ports.take(1)[0])
     try cluster.start(index, moved, files: cluster.places[index].files)
     let address = "127.0.0.1:\(moved.ports.peer)"
     #expect(cluster.run { leader.status.members.contains { $0.peerAddress == address } })

@@ -2,6 +2,7 @@ import Basics
 import EventLoop
 import Glibc
 import HTTP
+import Harness
 import Peer
 import Raft
 import Registry
@@ -39,25 +40,12 @@ final class Cluster {
     loop = try EventLoop()
     self.configure = configure
     clusterName = "test\(UInt32.random(in: 0 ... .max))"
-    for port in try Self.freePorts(count) { addPlace(port) }
+    for port in try Ports.take(count) { addPlace(Int(port)) }
   }
 
   private func addPlace(_ port: Int) {
     places.append(
       Place(name: "node\(places.count + 1)", port: port, files: MemoryFileSystem(), node: nil))
-  }
-
-  /// Ports that the kernel gave and nobody else will be given in a while.
-  static func freePorts(_ count: Int) throws -> [Int] {
-    let loop = try EventLoop()
-    let listeners = try (0..<count).map { _ in
-      try TCPListener(
-        address: SocketAddress(ip: [127, 0, 0, 1], port: 0), loop: loop,
-        options: TCPConnection.Options()
-      ) { $0.close() }
-    }
-    defer { for listener in listeners { listener.close() } }
-    return listeners.map { Int($0.localAddress.port) }
   }
 
   func configuration(_ index: Int) -> NodeConfiguration {
@@ -98,7 +86,7 @@ final class Cluster {
 
   /// A place for one more node, which knows only whom to ask.
   func startJoining(at address: String? = nil) throws -> Node {
-    addPlace(try Self.freePorts(1)[0])
+    addPlace(Int(try Ports.take(1)[0]))
     joined += 1
     let index = places.count - 1
     var own = configuration(index)

@@ -6,6 +6,7 @@
 #ifndef CROOST_H
 #define CROOST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -135,6 +136,17 @@ int croost_signalfd_take(int fd, int *sender);
 void croost_ignore_sigpipe(void);
 int croost_die_with_parent(void);
 void croost_set_thread_name(const char *name);
+/* The calling thread runs when the other threads of the process leave time, or nearly so. */
+void croost_give_way(void);
+
+/* ---- heap.c: pages of 2 MB for a heap that has grown ---- */
+
+/* Before anything else: the heap is to grow in large steps. Its next `kept` bytes stay as they are. */
+void croost_heap_prepare(size_t kept);
+/* Whether there is work for the other: cheap, from the thread that called `prepare`, now and then. */
+bool croost_heap_has_filled(void);
+/* Puts what has filled into pages of 2 MB; from one other thread. */
+void croost_heap_collapse(void);
 
 /* ---- system.c: clocks, memory, disk, text ---- */
 
@@ -149,12 +161,10 @@ struct croost_usage {
 };
 /* Of this process. */
 int croost_usage(struct croost_usage *usage);
+/* Has the device write a part of a file, and waits for it. Makes nothing durable. */
+int croost_write_out(int descriptor, int64_t offset, int64_t count);
 /* Bytes on the file system of `path` that an unprivileged process may still take. */
 int croost_free_space(const char *path, uint64_t *free_bytes, uint64_t *total_bytes);
-/* The heap is to grow in large steps, and beyond its next `kept` bytes by pages of 2 MB. */
-void croost_heap_prepare(size_t kept);
-/* Asks for such pages where the heap has grown since; cheap, from one thread, now and then. */
-void croost_heap_grown(void);
 /* Raises the limit of open descriptors to the hard limit; returns the new limit. */
 int64_t croost_raise_descriptor_limit(void);
 /* Lowers or sets the soft limit; for tests. */

@@ -43,6 +43,8 @@ package final class Duties {
   /// Counts leaderships, so that what an earlier one began is not taken for this one's.
   private(set) var leadership = 0
 
+  /// Of `tick`: between two looks at the members, and two at every host of the catalog.
+  private static let judgeHostsTicks = 5
   private static let allHostsTicks = 20
   static let retryNanoseconds: UInt64 = 1_000_000_000
   /// Of `tick`.
@@ -136,7 +138,7 @@ package final class Duties {
     }
     expire()
     logBrake()
-    judgeHosts(now: now)
+    if hostsChanged || ticks % Self.judgeHostsTicks == 0 { judgeHosts(now: now) }
     if let index = tombstones.due(now: now, applied: node.registry.stateIndex) {
       node.propose(.reapTombstones(through: index), Self.asLeader) { _ in }
     }

@@ -1,6 +1,7 @@
 internal import CRoost
 internal import EventLoop
 internal import Foundation
+internal import Harness
 internal import RoostClient
 
 /// Three nodes of this program on loopback, on free ports, with their data in a temporary folder:
@@ -22,7 +23,7 @@ final class BenchCluster {
     let base = Console.environment("TMPDIR") ?? "/tmp"
     folder = "\(base)/roost-bench-\(getpid())-\(UInt32.random(in: 0 ... .max))"
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-    let ports = try FreePorts.take(count * 2)
+    let ports = try Ports.take(count * 2)
     for i in 0..<count {
       nodes.append(
         Node(

@@ -1,6 +1,7 @@
 internal import CRoost
 internal import EventLoop
 internal import Foundation
+internal import Harness
 internal import RoostClient
 internal import Synchronization
 
@@ -69,7 +70,7 @@ private final class ProbeTarget: Sendable {
   private let isStopped = Atomic<Bool>(false)
 
   init() throws {
-    port = try FreePorts.take(1)[0]
+    port = try Ports.take(1)[0]
     let failure = Mutex<String?>(nil)
     let isReady = DispatchSemaphore(value: 0)
     Thread.detachNewThread { [self] in

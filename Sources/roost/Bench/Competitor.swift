@@ -1,6 +1,7 @@
 internal import CRoost
 internal import EventLoop
 internal import Foundation
+internal import Harness
 internal import RoostClient
 
 /// A system that takes part in a comparison: started for it, in the comparison's folder.
@@ -46,7 +47,7 @@ final class Competitor {
 
   /// Three members that sync every write, as they do unless told otherwise.
   private func startEtcd(_ program: String, _ folder: String) throws {
-    let ports = try FreePorts.take(6)
+    let ports = try Ports.take(6)
     let cluster = (0..<3).map { "m\($0)=http://127.0.0.1:\(ports[2 * $0 + 1])" }
       .joined(separator: ",")
     for member in 0..<3 {
@@ -67,7 +68,7 @@ final class Competitor {
   }
 
   private func startNginx(_ program: String, _ folder: String) throws {
-    let port = try FreePorts.take(1)[0]
+    let port = try Ports.take(1)[0]
     let text = """
       worker_processes 1; daemon off; pid \(folder)/nginx.pid; error_log \(folder)/nginx.err;
       events { worker_connections 8192; }
@@ -86,7 +87,7 @@ final class Competitor {
   }
 
   private func startConsul(_ program: String, _ folder: String) throws {
-    let ports = try FreePorts.take(18)
+    let ports = try Ports.take(18)
     let joins = (0..<3).flatMap { ["-retry-join", "127.0.0.1:\(ports[6 * $0 + 1])"] }
     for server in 0..<3 {
       let own = Array(ports[6 * server..<6 * server + 6])
