@@ -189,3 +189,42 @@ import Testing
     #expect(try store.newest()?.meta == snapshotMeta(1))
   }
 }
+
+/// Tells how much of a file was left to the final sync.
+private final class MeteredFile: StorageFile {
+  let path = "metered"
+  private let file: MemoryFile
+  private(set) var largestPart = 0
+  private(set) var unwritten = 0
+
+  init() throws { file = try MemoryFileSystem().open(path, .create) }
+
+  func size() throws(StorageError) -> Int { try file.size() }
+  func read(at offset: Int, count: Int) throws(StorageError) -> [UInt8] {
+    try file.read(at: offset, count: count)
+  }
+  func write(_ bytes: [UInt8], at offset: Int) throws(StorageError) {
+    unwritten += bytes.count
+    try file.write(bytes, at: offset)
+  }
+  func writeOut(from offset: Int, count: Int) throws(StorageError) {
+    largestPart = max(largestPart, count)
+    unwritten -= count
+  }
+  func truncate(to size: Int) throws(StorageError) { try file.truncate(to: size) }
+  func sync() throws(StorageError) {}
+  func close() {}
+}
+
+extension SnapshotTests {
+  /// The log's syncs wait behind whatever the device has been given.
+  @Test func theDeviceGetsASnapshotInSmallParts() throws {
+    let file = try MeteredFile()
+    var writer = try SnapshotFileWriter(file, snapshotMeta(1))
+    for _ in 0..<100 { try writer.add([UInt8](repeating: 7, count: 100_000)) }
+    try writer.finish()
+    #expect(try file.size() > 10_000_000)
+    #expect(file.largestPart <= 400_000)
+    #expect(file.unwritten <= 400_000)
+  }
+}
