@@ -1,8 +1,9 @@
 /// Linearizable reads without the log: ReadIndex (dissertation 6.4).
 ///
 /// Happy path: the leader notes its commit index, a round of heartbeats proves that it still
-/// leads, and the read may be served once that index is applied. A follower asks its leader.
-/// A read that cannot be confirmed is answered with nil, never left open.
+/// leads, and the read may be served once that index is applied. A follower asks its leader; among
+/// three voters its question is all the proof it takes (`confirms`). A read that cannot be
+/// confirmed is answered with nil, never left open.
 extension RaftCore {
   mutating func read(_ id: ReadID, into effects: inout Effects) {
     if role == .leader {
@@ -25,7 +26,18 @@ extension RaftCore {
   ) {
     let read = ReadQueue.Request(origin: from, id: request.id)
     guard role == .leader else { return answer(read, index: nil, into: &effects) }
+    if isEstablishedLeader, confirms(request, from: from) {
+      return answer(read, index: commitIndex, into: &effects)
+    }
     enqueue(read, into: &effects)
+  }
+
+  /// Whether the question itself proves what a round of heartbeats would: that a majority had not
+  /// left this term after the read began. The sender had not when it asked, and its reads began
+  /// before that; this leader has not yet. No majority could have elected another leader without
+  /// one of the two if they are a majority themselves.
+  private func confirms(_ request: ReadIndexRequest, from sender: NodeID) -> Bool {
+    request.term == term && Quorum.holds(configuration) { $0 == id || $0 == sender }
   }
 
   private mutating func enqueue(_ request: ReadQueue.Request, into effects: inout Effects) {

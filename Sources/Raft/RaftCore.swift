@@ -203,7 +203,7 @@ extension RaftCore {
   var isQuiet: Bool {
     switch role {
     case .leader:
-      commitIndex == lastIndex && leading.transfer == nil
+      commitIndex == lastIndex && leading.transfer == nil && reads.count == 0
         && !peers.contains { peer in
           peer.isInstalling || peer.departingTicks != nil
             || peer.isReplicating && peer.toldCommit < commitIndex

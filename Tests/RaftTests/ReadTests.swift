@@ -45,6 +45,54 @@ import Testing
     #expect(index(cluster, 2, 1) == 2)
   }
 
+  @Test func `6.4 the question of one of three voters needs no round`() {
+    let cluster = TestCluster(voters: 3, learners: 1)
+    cluster.elect(1)
+    cluster.tick(1)
+    cluster.settle()
+    cluster.read(2, 1)
+    cluster.deliver(0)
+    #expect(cluster.flights.count == 1)
+    cluster.deliver(0)
+    #expect(index(cluster, 2, 1) == 1)
+    // A learner's does.
+    cluster.read(4, 2)
+    cluster.deliver(0)
+    #expect(cluster.flights.count == 2)
+    cluster.settle()
+    #expect(index(cluster, 4, 2) == 1)
+  }
+
+  @Test func `6.4 the question of one of five voters needs a round`() {
+    let cluster = TestCluster(voters: 5)
+    cluster.elect(1)
+    cluster.tick(1)
+    cluster.settle()
+    // The leader and one follower, cut off from the others, which elect another and write.
+    for id in UInt64(3)...5 {
+      cluster.cut(1, id)
+      cluster.cut(2, id)
+      cluster.step(id, .linkBroken(NodeID(1)))
+    }
+    cluster.run(until: { cluster.leaders.contains { $0 > 2 } }, ticksMax: 20)
+    cluster.read(2, 1)
+    cluster.settle()
+    #expect(result(cluster, 2, 1)?.index == nil)
+  }
+
+  @Test func `6.4 a question of another term than the leader's needs a round`() {
+    let cluster = TestCluster(voters: 3)
+    cluster.elect(1)
+    cluster.isolate(3)
+    for term in [Term(cluster[1].term.value - 1), cluster[1].term.next] {
+      let request = ReadIndexRequest(term: term, id: ReadID(9))
+      cluster.step(1, .message(.readIndex(request), from: NodeID(2)))
+      #expect(cluster.messages(to: 2).count == 1)
+      for case .readIndexReply in cluster.messages(to: 2) { Issue.record("answered at once") }
+      cluster.settle()
+    }
+  }
+
   @Test func `6.4 nothing is read before an entry of the own term is committed`() {
     let cluster = TestCluster(voters: 3)
     cluster.syncsAtOnce = false
