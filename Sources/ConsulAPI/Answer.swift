@@ -9,19 +9,53 @@ struct Answer {
   var body: [UInt8] = []
   /// `X-Consul-Index`; 0 is sent as 1.
   var index: UInt64 = 0
-  /// Hash of the content, for endpoints that block on a hash instead of an index.
-  var hash: UInt64?
-  /// What a blocking query has to watch. Most reads depend on one thing: it needs no array.
+  /// What a blocking query has to watch. Most reads depend on one thing.
   var topic: Topic?
-  var moreTopics: [Topic] = []
-  var headers: [(name: StaticString, value: HTTPResponse.HeaderValue)] = []
   /// When a query that has seen this index waits.
   var blocking = Blocking.whileNotAbove
   /// `X-Consul-Knownleader` says false whatever is known. Consul answers blocking queries of
   /// health/service from an event stream that knows no leader, and clients have learned so.
   var deniesLeader = false
+  private var rare: Box?
+
+  /// What few answers have. In a box, so that the others are moved and destroyed without it.
+  private struct Rare {
+    var hash: UInt64?
+    var moreTopics: [Topic] = []
+    var headers: [(name: StaticString, value: HTTPResponse.HeaderValue)] = []
+    var rest: KVListing?
+  }
+
+  /// Never changed, since copies share it.
+  private final class Box {
+    let rare: Rare
+    init(_ rare: Rare) { self.rare = rare }
+  }
+
+  private func changed(_ change: (inout Rare) -> Void) -> Box {
+    var values = rare?.rare ?? Rare()
+    change(&values)
+    return Box(values)
+  }
+
+  /// Hash of the content, for endpoints that block on a hash instead of an index.
+  var hash: UInt64? {
+    get { rare?.rare.hash }
+    set { rare = changed { $0.hash = newValue } }
+  }
+  var moreTopics: [Topic] {
+    get { rare?.rare.moreTopics ?? [] }
+    set { rare = changed { $0.moreTopics = newValue } }
+  }
+  var headers: [(name: StaticString, value: HTTPResponse.HeaderValue)] {
+    get { rare?.rare.headers ?? [] }
+    set { rare = changed { $0.headers = newValue } }
+  }
   /// What follows `body` when the answer has more than one piece.
-  var rest: KVListing?
+  var rest: KVListing? {
+    get { rare?.rare.rest }
+    set { rare = changed { $0.rest = newValue } }
+  }
 
   enum Blocking {
     case whileNotAbove
@@ -53,8 +87,11 @@ struct Answer {
   static var notFound: Answer { Answer(status: 404) }
 
   init(
-    status: Int = 200, contentType: StaticString? = nil, body: [UInt8] = []
+    status: Int = 200, contentType: StaticString? = nil, body: [UInt8] = [], index: UInt64 = 0,
+    topic: Topic? = nil
   ) {
+    self.index = index
+    self.topic = topic
     self.status = status
     self.contentType = contentType
     self.body = body

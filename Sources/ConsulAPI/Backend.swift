@@ -24,7 +24,7 @@ package protocol Backend: AnyObject, SendableMetatype {
   var registry: Registry { get }
   /// The same without a copy, of which each costs a count for every table. `body` must not come back
   /// to the node.
-  func withRegistry(_ body: (Registry) throws(Refusal) -> Void) throws(Refusal)
+  func withRegistry<R>(_ body: (Registry) throws(Refusal) -> R) throws(Refusal) -> R
 
   /// Where the API counts.
   var metrics: Metrics { get }
@@ -69,7 +69,9 @@ package protocol Backend: AnyObject, SendableMetatype {
 
 extension Backend {
   package var kvMaxValueBytes: Int { configuration.kvMaxValueBytes }
-  package func withRegistry(_ body: (Registry) throws(Refusal) -> Void) throws(Refusal) {
+  package func withRegistry<R>(
+    _ body: (Registry) throws(Refusal) -> R
+  ) throws(Refusal) -> R {
     try body(registry)
   }
 }

@@ -41,11 +41,7 @@ extension ConsulAPI {
   func evaluated(
     _ read: Read, _ evaluate: (Read, Registry, Site) throws(Refusal) -> Answer
   ) throws(Refusal) -> Answer {
-    var answer: Answer?
-    try backend.withRegistry { registry throws(Refusal) in
-      answer = try evaluate(read, registry, site)
-    }
-    return answer ?? .empty
+    try backend.withRegistry { registry throws(Refusal) in try evaluate(read, registry, site) }
   }
 
   /// Whether the client has seen this answer already.

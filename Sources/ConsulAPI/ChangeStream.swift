@@ -138,7 +138,7 @@ struct StreamScope {
 
   /// Neither given: everything.
   init(_ query: QueryParameters) {
-    prefix = query.bytes("prefix").map { Key($0) }
+    prefix = query.bytes("prefix").map { Key(Array($0)) }
     service = query.text("service").map { foldedName($0) }
     if prefix == nil, service == nil {
       prefix = Key([UInt8]())

@@ -20,7 +20,9 @@ package final class ConsulAPI<B: Backend> {
   let limits: APILimits
   let site: Site
   let routes: [Route<B>]
-  private let router: Router<Target>
+  private let router: Router
+  /// What the router's places mean.
+  private let targets: [Target]
   /// Random bits for UUIDs and jitter; tests give their own.
   let random: () -> UInt64
   /// What `agent/leave` and `agent/reload` do, when they do something.
@@ -66,17 +68,22 @@ package final class ConsulAPI<B: Backend> {
       datacenter: node.configuration.datacenter, nodeName: node.configuration.nodeName,
       random: random)
     routes = Self.makeRoutes()
-    var router = Router<Target>()
+    var router = Router()
+    var targets: [Target] = []
     for (index, route) in routes.enumerated() {
-      if route.path.hasSuffix("/") {
-        router.add(prefix: route.path, .route(index))
-        let bare = String(route.path.dropLast())
-        if !routes.contains(where: { $0.path == bare }) { router.add(exact: bare, .addSlash) }
-      } else {
-        router.add(exact: route.path, .route(index))
+      targets.append(.route(index))
+      guard route.path.hasSuffix("/") else {
+        router.add(exact: route.path, targets.count - 1)
+        continue
       }
+      router.add(prefix: route.path, targets.count - 1)
+      let bare = String(route.path.dropLast())
+      guard !routes.contains(where: { $0.path == bare }) else { continue }
+      targets.append(.addSlash)
+      router.add(exact: bare, targets.count - 1)
     }
     self.router = router
+    self.targets = targets
     node.onRegistryChange { [weak self] changes in self?.note(changes) }
   }
 
@@ -118,10 +125,10 @@ package final class ConsulAPI<B: Backend> {
       if let cleaned = PathCleaner.cleaned(path) {
         return responder.respond(Self.redirect(to: cleaned, request))
       }
-      guard let (target, rest) = router.lookup(path) else {
+      guard let (place, rest) = router.lookup(path) else {
         return responder.respond(Self.unknownPath(path))
       }
-      guard case .route(let index) = target else {
+      guard case .route(let index) = targets[place] else {
         return responder.respond(Self.redirect(to: Array(path) + [0x2F], request))
       }
       let route = routes[index]
@@ -135,10 +142,9 @@ package final class ConsulAPI<B: Backend> {
   }
 
   private func decodedPath(_ request: HTTPRequest) throws(Refusal) -> ArraySlice<UInt8> {
-    let raw = request.rawPath
-    if !raw.contains(0x25) { return raw }
+    if !request.isPathEncoded { return request.rawPath }
     do {
-      return try PercentCoding.decodePath(raw)[...]
+      return try PercentCoding.decodePath(request.rawPath)[...]
     } catch {
       // 1.8: an empty 400, for a control character as for an escape that is none.
       throw .bad("")
@@ -199,7 +205,7 @@ package final class ConsulAPI<B: Backend> {
     _ query: QueryParameters, _ fields: [FilterField]?
   ) throws(Refusal) -> Filter? {
     guard let fields, let text = query.bytes("filter"), !text.isEmpty else { return nil }
-    return try Filter(parsing: text, fields: fields)
+    return try Filter(parsing: Array(text), fields: fields)
   }
 
   /// Namespaces and partitions are refused, not ignored: ignoring them would mix what the caller

@@ -25,20 +25,14 @@ final class DiscoveryCache {
   /// The name and what else the answer depends on; nil when the question is no plain one.
   static func key(_ read: Read, isPassingOnly: Bool) -> [UInt8]? {
     guard read.filter == nil, !read.options.isPretty else { return nil }
-    for parameter in read.query.parameters where !isNeutral(parameter.name) { return nil }
+    guard read.query.areAll(among: neutral) else { return nil }
     return read.name + [isPassingOnly ? 1 : 0]
   }
 
-  /// Says when or whom to ask, and does not change the answer; `passing` is in the key.
-  private static func isNeutral(_ name: [UInt8]) -> Bool {
-    let neutral: [StaticString] = [
-      "passing", "stale", "consistent", "index", "wait", "token", "dc", "max_stale",
-    ]
-    return neutral.contains { text in
-      name.count == text.utf8CodeUnitCount
-        && text.withUTF8Buffer { bytes in unsafe name.elementsEqual(bytes) }
-    }
-  }
+  /// They say when or whom to ask, and do not change the answer; `passing` is in the key.
+  private static let neutral: [StaticString] = [
+    "passing", "stale", "consistent", "index", "wait", "token", "dc", "max_stale",
+  ]
 
   func body(_ key: [UInt8], index: UInt64) -> [UInt8]? {
     guard let entry = entries[key], entry.index == index else { return nil }

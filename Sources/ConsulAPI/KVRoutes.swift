@@ -16,20 +16,19 @@ enum KV {
       if read.query.has("recurse") { return tree(read, registry) }
     }
     let key = Key(read.name)
-    var answer: Answer
-    if let entry = registry.kv(key) {
-      answer = read.query.has("raw") ? raw(entry) : single(entry, read)
-      answer.index = entry.modifyIndex
-    } else {
-      answer = .notFound
-      answer.index = registry.kvIndex(key)
+    guard let entry = registry.kv(key) else {
+      return Answer(status: 404, index: registry.kvIndex(key), topic: .key(key))
     }
-    answer.topic = .key(key)
-    return answer
+    if read.query.has("raw") { return raw(entry) }
+    return Answer(
+      contentType: Answer.jsonType, body: json(entry, read), index: entry.modifyIndex,
+      topic: .key(key))
   }
 
   private static func raw(_ entry: KVEntry) -> Answer {
-    var answer = Answer(contentType: "text/plain", body: entry.value)
+    var answer = Answer(
+      contentType: "text/plain", body: entry.value, index: entry.modifyIndex,
+      topic: .key(entry.key))
     answer.headers = [
       ("X-Content-Type-Options", .fixed("nosniff")),
       ("Content-Security-Policy", .fixed("sandbox")),
@@ -37,14 +36,14 @@ enum KV {
     return answer
   }
 
-  private static func single(_ entry: KVEntry, _ read: Read) -> Answer {
+  private static func json(_ entry: KVEntry, _ read: Read) -> [UInt8] {
     // Base64 takes four bytes for three; the names and numbers fit into the rest.
     var writer = read.writer(
       reserving: 160 + entry.key.bytes.count + entry.value.count * 4 / 3)
     writer.beginArray()
     writer.kvEntry(entry, withValue: true)
     writer.endArray()
-    return .json(writer)
+    return writer.finish()
   }
 
   private static func tree(_ read: Read, _ registry: Registry) -> Answer {
@@ -52,7 +51,7 @@ enum KV {
   }
 
   private static func keys(_ read: Read, _ registry: Registry) -> Answer {
-    let separator = read.query.bytes("separator") ?? read.query.bytes("seperator") ?? []
+    let separator = Array(read.query.bytes("separator") ?? read.query.bytes("seperator") ?? [])
     // 5.2: an empty store still has an empty list of keys, an empty prefix is not there.
     return list(
       read, registry, .keys(separator: separator), isFoundWhenEmpty: read.name.isEmpty)
@@ -77,22 +76,18 @@ extension JSONWriter {
   /// 5.1: `Session` only while locked, an empty value is null.
   mutating func kvEntry(_ entry: borrowing KVEntry, withValue: Bool) {
     beginObject()
-    key("LockIndex")
-    value(entry.lockIndex)
+    field("LockIndex", entry.lockIndex)
     key("Key")
     text(entry.key.bytes)
-    key("Flags")
-    value(entry.flags)
+    field("Flags", entry.flags)
     key("Value")
     if withValue && !entry.value.isEmpty { base64(entry.value) } else { null() }
     if let session = entry.session {
       key("Session")
       value(session.description)
     }
-    key("CreateIndex")
-    value(entry.createIndex)
-    key("ModifyIndex")
-    value(entry.modifyIndex)
+    field("CreateIndex", entry.createIndex)
+    field("ModifyIndex", entry.modifyIndex)
     endObject()
   }
 }

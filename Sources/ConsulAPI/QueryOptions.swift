@@ -111,7 +111,7 @@ extension UInt64 {
   }
 
   /// A query number with the words of Go's `strconv.ParseUint`.
-  init(goParsing bytes: [UInt8]) throws(Refusal) {
+  init(goParsing bytes: ArraySlice<UInt8>) throws(Refusal) {
     if let number = UInt64(decimal: bytes) {
       self = number
       return

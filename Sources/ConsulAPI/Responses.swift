@@ -22,7 +22,7 @@ extension ConsulAPI {
     let contentType = isBare ? nil : answer.contentType
     var response = HTTPResponse(
       status: answer.status, contentType: contentType, headers: answer.headers, body: answer.body)
-    response.lines[0] = commonLines
+    response.lines.0 = commonLines
     return response
   }
 
@@ -35,11 +35,11 @@ extension ConsulAPI {
       response.headers.append(("X-Consul-Contenthash", .text(String(hash, radix: 16))))
     }
     guard consistency.hasIndex else { return response }
-    response.numbers[0] = .init("X-Consul-Index", max(1, answer.index))
+    response.numbers.0 = .init("X-Consul-Index", max(1, answer.index))
     if consistency == .events { return response }
     appendLeader(to: &response, options, denied: answer.deniesLeader)
     if consistency == .indexedWithMode {
-      response.lines[1] = options.mode.line
+      response.lines.1 = options.mode.line
     }
     // There is no cache: every answer is fresh (3.5).
     if options.isCached { response.headers.append(("X-Cache", .fixed("MISS"))) }
@@ -49,11 +49,11 @@ extension ConsulAPI {
   func appendLeader(
     to response: inout HTTPResponse, _ options: QueryOptions, denied: Bool = false
   ) {
-    response.lines[0] =
+    response.lines.0 =
       backend.hasLeader && !denied ? commonLinesWithLeader : commonLinesWithoutLeader
     // After a read barrier the answer is as good as the leader's: 0, as in 2.3.
     let contact = options.mode == .stale ? backend.lastContactMilliseconds : 0
-    response.numbers[1] = .init("X-Consul-Lastcontact", contact)
+    response.numbers.1 = .init("X-Consul-Lastcontact", contact)
   }
 
   func otherMethod(_ request: HTTPRequest, _ route: Route<B>) -> HTTPResponse {

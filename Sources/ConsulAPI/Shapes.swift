@@ -16,10 +16,6 @@ extension JSONWriter {
     key(name)
     value(number)
   }
-  mutating func field(_ name: StaticString, _ number: UInt64) {
-    key(name)
-    value(number)
-  }
   mutating func field(_ name: StaticString, _ texts: [String]) {
     key(name)
     strings(texts)

@@ -45,12 +45,15 @@ package struct ByteQueue: Sendable {
     }
   }
 
-  /// Makes room for so many bytes more at once, instead of in five steps that each copy.
-  package mutating func reserve(_ count: Int) {
+  /// Makes room for `count` bytes more at once, into which `body` writes.
+  package mutating func append(
+    addingCapacity count: Int, _ body: (inout OutputSpan<UInt8>) -> Void
+  ) {
     dropDeadBytes()
     let needed = storage.count + count
     // Doubled as an append would, or many small answers would each copy all before them.
     if storage.capacity < needed { storage.reserveCapacity(max(needed, 2 * storage.capacity)) }
+    storage.append(addingCapacity: count, initializingWith: body)
   }
 
   /// Runs `body` on the storage so that a writer can append in place; it must not do anything else

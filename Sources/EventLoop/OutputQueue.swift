@@ -37,9 +37,11 @@ package struct OutputQueue: Sendable {
   package mutating func append(_ byte: UInt8) { own.append(byte) }
   package mutating func append(_ text: StaticString) { own.append(text) }
 
-  /// Makes room for own bytes, and for a body that `append(sharing:)` will copy.
-  package mutating func reserve(_ ownBytes: Int, sharing bodyBytes: Int = 0) {
-    own.reserve(ownBytes + (bodyBytes < Self.sharedBytesMin ? bodyBytes : 0))
+  /// Makes room for `count` own bytes more at once, into which `body` writes.
+  package mutating func append(
+    addingCapacity count: Int, _ body: (inout OutputSpan<UInt8>) -> Void
+  ) {
+    own.append(addingCapacity: count, body)
   }
 
   /// Runs `body` on the storage of the own bytes so that a writer can append in place; it must not

@@ -7,8 +7,8 @@ import EventLoop
 /// turn is bounded by what handlers produce.
 struct AnswerQueue {
   struct Slot {
-    /// Bytes written before this answer was at the front.
-    var waiting = OutputQueue()
+    /// What only a few answers need; apart, so that the slot of another is quickly moved.
+    var more: More?
     var isComplete = false
     var isChunked = false
     /// Nothing but the head is sent (HEAD, 204, 304).
@@ -16,11 +16,17 @@ struct AnswerQueue {
     var closesAfter = false
     /// `write` said false and owes a call of `onDrain`.
     var owesDrain = false
-    var onClose: (() -> Void)?
-    var onDrain: (() -> Void)?
     /// Of the request.
     var isHead = false
     var isHTTP10 = false
+  }
+
+  /// One slot's own, until that is removed.
+  final class More {
+    /// Bytes written before this answer was at the front.
+    var waiting = OutputQueue()
+    var onClose: (() -> Void)?
+    var onDrain: (() -> Void)?
   }
 
   private(set) var slots: [Slot] = []
@@ -42,22 +48,39 @@ struct AnswerQueue {
     return index < slots.count ? index : nil
   }
 
+  /// What only a few answers need, made when it is asked for.
+  mutating func more(_ index: Int) -> More {
+    if let more = slots[index].more { return more }
+    let more = More()
+    slots[index].more = more
+    return more
+  }
+
   /// Where a completed answer's bytes go, and how.
   struct Place {
-    /// 0: into the connection's output, else into the slot.
-    var index: Int
     var isHead: Bool
     var closesAfter: Bool
+    /// Nil: into the connection's output, and the slot is removed already. Else into that slot.
+    var index: Int?
+    /// The removed slot's. Destroying it may come back to this queue.
+    var more: More?
+    /// Nothing is left in the queue.
+    var isLast = false
   }
 
   /// Notes that an answer is given as a whole; its bytes are still to be written. Nil when it was
   /// removed. One call, since each access to the queue of a connection is checked at run time.
   mutating func complete(_ sequence: UInt64, closes: Bool) -> Place? {
     guard let index = index(sequence) else { return nil }
+    if index == 0 {
+      let slot = removeFront()
+      return Place(
+        isHead: slot.isHead, closesAfter: slot.closesAfter || closes, index: nil, more: slot.more,
+        isLast: slots.isEmpty)
+    }
     slots[index].isComplete = true
     if closes { slots[index].closesAfter = true }
-    return Place(
-      index: index, isHead: slots[index].isHead, closesAfter: slots[index].closesAfter)
+    return Place(isHead: slots[index].isHead, closesAfter: slots[index].closesAfter, index: index)
   }
 
   /// Removes the front answer when it is complete. Destroying it may come back to this queue.
@@ -67,10 +90,10 @@ struct AnswerQueue {
   }
 
   /// What was written for the front answer before it was at the front.
-  mutating func takeWaiting() -> OutputQueue {
-    guard !slots.isEmpty, !slots[0].waiting.isEmpty else { return OutputQueue() }
+  mutating func takeWaiting() -> OutputQueue? {
+    guard !slots.isEmpty, let more = slots[0].more, !more.waiting.isEmpty else { return nil }
     var waiting = OutputQueue()
-    swap(&waiting, &slots[0].waiting)
+    swap(&waiting, &more.waiting)
     return waiting
   }
 
@@ -82,7 +105,8 @@ struct AnswerQueue {
   /// Hands out what it removes: destroying that may come back to this queue.
   private mutating func removeFront() -> Slot {
     firstSequence += 1
-    return slots.removeFirst()
+    // Of one that is also the last, nothing moves up.
+    return slots.count == 1 ? slots.removeLast() : slots.removeFirst()
   }
 
   /// Empties the queue and hands out what it held.

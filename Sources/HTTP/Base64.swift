@@ -6,16 +6,20 @@ package enum Base64 {
   package static func encode(_ data: ArraySlice<UInt8>, into output: inout [UInt8]) {
     let count = (data.count + 2) / 3 * 4
     guard count > 0 else { return }
-    output.append(addingCapacity: count) { target in
-      unsafe target.withUnsafeMutableBufferPointer { room, filled in
-        // Sound: there is room for `count` bytes more, which `rebasing` checks, and C writes exactly
-        // those; both pointers live for the call.
-        let text = unsafe UnsafeMutableBufferPointer(rebasing: room[filled..<filled + count])
-        unsafe data.withUnsafeBytes { bytes in
-          unsafe croost_base64_encode(bytes.baseAddress, bytes.count, text.baseAddress)
-        }
-        filled += count
+    output.append(addingCapacity: count) { target in encode(data, into: &target) }
+  }
+
+  /// The same, for which there must be room.
+  static func encode(_ data: ArraySlice<UInt8>, into output: inout OutputSpan<UInt8>) {
+    let count = (data.count + 2) / 3 * 4
+    unsafe output.withUnsafeMutableBufferPointer { room, filled in
+      // Sound: there is room for `count` bytes more, which `rebasing` checks, and C writes exactly
+      // those; both pointers live for the call.
+      let text = unsafe UnsafeMutableBufferPointer(rebasing: room[filled..<filled + count])
+      unsafe data.withUnsafeBytes { bytes in
+        unsafe croost_base64_encode(bytes.baseAddress, bytes.count, text.baseAddress)
       }
+      filled += count
     }
   }
 

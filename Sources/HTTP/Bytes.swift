@@ -31,11 +31,10 @@ enum ASCII {
   /// `tchar` of RFC 9110 5.6.2: what method and header names consist of.
   @inline(__always)
   static func isToken(_ byte: UInt8) -> Bool {
-    switch byte {
-    case 0x61...0x7A, 0x41...0x5A, 0x30...0x39: true
-    case 0x21, 0x23...0x27, 0x2A, 0x2B, 0x2D, 0x2E, 0x5E, 0x5F, 0x60, 0x7C, 0x7E: true
-    default: false
-    }
+    // One bit for each byte: `!#$%&'*+-.` and digits; letters and `^_`|~`.
+    let low: UInt64 = 0x03FF_6CFA_0000_0000
+    let high: UInt64 = 0x57FF_FFFF_C7FF_FFFE
+    return byte < 128 && (byte < 64 ? low : high) >> UInt64(byte & 63) & 1 != 0
   }
 
   @inline(__always)
@@ -43,6 +42,17 @@ enum ASCII {
     let low = value & 15
     return low < 10 ? 0x30 + low : 0x61 + (low - 10)
   }
+}
+
+/// Which sizes the names of headers or of parameters have. Handlers ask for many that most requests
+/// do not have, and this answers them without a look at those they have.
+struct NameSizes: Sendable {
+  /// One bit for each size, the last one for all above.
+  private var bits: UInt64 = 0
+
+  private static func bit(_ size: Int) -> UInt64 { 1 << UInt64(min(size, 63)) }
+  mutating func insert(_ size: Int) { bits |= Self.bit(size) }
+  func contains(_ size: Int) -> Bool { bits & Self.bit(size) != 0 }
 }
 
 extension StaticString {
@@ -60,6 +70,12 @@ extension [UInt8] {
   mutating func append(_ text: StaticString) {
     // Sound: a StaticString's bytes live as long as the program.
     text.withUTF8Buffer { buffer in unsafe append(contentsOf: buffer) }
+  }
+
+  /// Appends a part of other bytes.
+  @inline(__always)
+  mutating func append(_ bytes: [UInt8], _ part: Range<Int>) {
+    append(addingCapacity: part.count) { output in output.append(bytes, part) }
   }
 
   /// Appends the decimal form.
@@ -91,6 +107,15 @@ extension OutputSpan<UInt8> {
     unsafe bytes.withUnsafeBufferPointer { source in unsafe append(copying: source) }
   }
 
+  /// Appends a part of other bytes, for which there must be room.
+  @inline(__always)
+  mutating func append(_ bytes: [UInt8], _ part: Range<Int>) {
+    // Sound: the array lives for the call, and `rebasing` checks the part.
+    unsafe bytes.withUnsafeBufferPointer { source in
+      unsafe append(copying: UnsafeBufferPointer(rebasing: source[part]))
+    }
+  }
+
   @inline(__always)
   private mutating func append(copying source: UnsafeBufferPointer<UInt8>) {
     // Sound: `rebasing` and `initialize` check that they fit.
@@ -107,16 +132,29 @@ extension OutputSpan<UInt8> {
       append(0x30 + UInt8(truncatingIfNeeded: number))
       return
     }
-    var digits: InlineArray<20, UInt8> = .init(repeating: 0)
-    var rest = number
-    var first = 20
-    while rest > 0 {
-      let (quotient, remainder) = rest.quotientAndRemainder(dividingBy: 10)
-      first -= 1
-      digits[first] = 0x30 + UInt8(truncatingIfNeeded: remainder)
-      rest = quotient
+    guard number < 100_000_000 else {
+      append(decimal: number / 100_000_000)
+      return append(Self.eightDigits(number % 100_000_000), from: 0)
     }
-    for index in first..<20 { append(digits[index]) }
+    let digits = Self.eightDigits(number)
+    append(digits, from: digits.trailingZeroBitCount / 8)
+  }
+
+  private mutating func append(_ digits: UInt64, from first: Int) {
+    for index in first..<8 {
+      append(0x30 | UInt8(truncatingIfNeeded: digits >> UInt64(8 * index)))
+    }
+  }
+
+  /// A number of at most eight digits, one of them in each byte, the highest in the lowest. All
+  /// halves are split at once: into four digits each, then two, then one. The factors are those of
+  /// divisions by 100 and 10, exact for what is divided.
+  private static func eightDigits(_ number: UInt64) -> UInt64 {
+    let fours = number / 10_000 | (number % 10_000) << 32
+    let hundreds = (fours &* 10_486) >> 20 & 0x7F_0000_007F
+    let twos = hundreds | (fours &- 100 &* hundreds) << 16
+    let tens = (twos &* 103) >> 10 & 0x000F_000F_000F_000F
+    return tens | (twos &- 10 &* tens) << 8
   }
 }
 
@@ -164,7 +202,7 @@ extension Collection<UInt8> {
   }
 }
 
-extension [UInt8] {
+extension Span<UInt8> {
   /// True when the bytes spell `text` exactly.
   @inline(__always)
   func equals(_ text: StaticString) -> Bool {

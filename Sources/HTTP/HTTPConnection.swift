@@ -25,6 +25,8 @@ final class HTTPConnection: TCPConnectionDelegate {
   var position = 0
   private var server: HTTPServer?
   private var parser: RequestParser
+  /// Of the parser, after its last pass.
+  private var progress = RequestParser.Progress.idle
   private var answers = AnswerQueue()
   private(set) var phase = Phase.open
   private var isProcessing = false
@@ -55,7 +57,7 @@ final class HTTPConnection: TCPConnectionDelegate {
     hasReachedEOF = true
     // A client that has sent everything may still wait for plain answers. A long poll cannot tell
     // that from a client that left, and lets go.
-    let waitsForEver = answers.slots.contains { slot in slot.onClose != nil }
+    let waitsForEver = answers.slots.contains { slot in slot.more?.onClose != nil }
     if answers.isEmpty || waitsForEver { tcp.closeAfterFlush() }
     if waitsForEver { finish() }
   }
@@ -92,19 +94,21 @@ final class HTTPConnection: TCPConnectionDelegate {
     let bytes = queue.storage
     let range = queue.readableRange
     var offset = range.lowerBound
-    if parser.isIdle { server.lendBuffers(to: &parser) }
     parsing: while phase == .open && mayParse {
+      if !parser.hasBuffers {
+        if offset == range.upperBound { break }
+        server.lendBuffers(to: &parser)
+      }
       switch parser.next(bytes, &offset, range.upperBound) {
       case .needsMore: break parsing
       case .head: askWhetherBodyIsWanted(parser, server, hasBytes: offset < range.upperBound)
-      case .request:
-        dispatch(&parser, server)
-        if phase == .open { server.lendBuffers(to: &parser) }
+      case .request: dispatch(&parser, server)
       case .fault(let fault):
         refuse(.text(fault.status, fault.reason.description))
       }
     }
-    if parser.isIdle { server.takeBuffers(from: &parser) }
+    progress = parser.progress
+    if progress == .idle && parser.hasBuffers { server.takeBuffers(from: &parser) }
     return offset - range.lowerBound
   }
 
@@ -162,25 +166,27 @@ final class HTTPConnection: TCPConnectionDelegate {
   func isWaiting(_ sequence: UInt64) -> Bool { answers.index(sequence) != nil }
 
   func onClose(_ sequence: UInt64) -> (() -> Void)? {
-    answers.index(sequence).flatMap { index in answers[index].onClose }
+    answers.index(sequence).flatMap { index in answers[index].more?.onClose }
   }
 
   func setOnClose(_ sequence: UInt64, _ body: (() -> Void)?) {
     guard let index = answers.index(sequence) else { return }
-    // The old one is released when the queue is whole again: what it held may come back here.
-    let old = answers[index].onClose
-    answers[index].onClose = body
+    let more = answers.more(index)
+    // The old one is released when all is whole again: what it held may come back here.
+    let old = more.onClose
+    more.onClose = body
     withExtendedLifetime(old) {}
   }
 
   func onDrain(_ sequence: UInt64) -> (() -> Void)? {
-    answers.index(sequence).flatMap { index in answers[index].onDrain }
+    answers.index(sequence).flatMap { index in answers[index].more?.onDrain }
   }
 
   func setOnDrain(_ sequence: UInt64, _ body: (() -> Void)?) {
     guard let index = answers.index(sequence) else { return }
-    let old = answers[index].onDrain
-    answers[index].onDrain = body
+    let more = answers.more(index)
+    let old = more.onDrain
+    more.onDrain = body
     withExtendedLifetime(old) {}
   }
 
@@ -190,16 +196,20 @@ final class HTTPConnection: TCPConnectionDelegate {
     else { return }
     let hidesBody = place.isHead || ResponseWriter.hasNoBody(response.status)
     let date = server.dateLine
-    append(place.index) { queue in
-      queue.reserve(ResponseWriter.headBytesMax(response, date), sharing: response.body.count)
-      queue.withStorage { output in
+    let isCopied = !hidesBody && response.body.count < OutputQueue.sharedBytesMin
+    let room = ResponseWriter.headBytesMax(response, date) + (isCopied ? response.body.count : 0)
+    append(place.index ?? 0) { queue in
+      queue.append(addingCapacity: room) { output in
         ResponseWriter.writeHead(
           response, framing: .length(response.body.count), closes: place.closesAfter, date: date,
           into: &output)
+        if isCopied { output.append(response.body) }
       }
-      if !hidesBody { queue.append(sharing: response.body) }
+      if !isCopied && !hidesBody { queue.append(sharing: response.body) }
     }
-    if place.index == 0 { advance() }
+    guard place.index == nil else { return }
+    if place.closesAfter { return closeAfterLastAnswer() }
+    advance(isEmpty: place.isLast)
   }
 
   func begin(_ sequence: UInt64, _ head: HTTPResponse) {
@@ -211,7 +221,7 @@ final class HTTPConnection: TCPConnectionDelegate {
     answers[index].hidesBody = answers[index].isHead || ResponseWriter.hasNoBody(head.status)
     let date = server.dateLine
     append(index) { queue in
-      queue.withStorage { output in
+      queue.append(addingCapacity: ResponseWriter.headBytesMax(head, date)) { output in
         ResponseWriter.writeHead(
           head, framing: isChunked ? .chunked : .untilClose, closes: closes, date: date,
           into: &output)
@@ -232,7 +242,7 @@ final class HTTPConnection: TCPConnectionDelegate {
         }
       }
     }
-    let isFull = index == 0 ? tcp.isAboveHighWater : answers[index].waiting.count > 64 << 10
+    let isFull = index == 0 ? tcp.isAboveHighWater : answers.more(index).waiting.count > 64 << 10
     if isFull { answers[index].owesDrain = true }
     return !isFull
   }
@@ -245,7 +255,7 @@ final class HTTPConnection: TCPConnectionDelegate {
       }
     }
     answers[index].isComplete = true
-    if index == 0 { advance() }
+    if index == 0 { advance(isEmpty: false) }
   }
 
   /// A streamed answer that will not be ended. Without its last chunk the client sees that it is
@@ -270,7 +280,7 @@ final class HTTPConnection: TCPConnectionDelegate {
       added = Self.append(to: &tcp.output, body)
       tcp.flushAtTurnEnd()
     } else {
-      added = Self.append(to: &answers[index].waiting, body)
+      added = Self.append(to: &answers.more(index).waiting, body)
     }
     server?.count(bytesOut: added)
   }
@@ -285,30 +295,33 @@ final class HTTPConnection: TCPConnectionDelegate {
     return queue.count - before
   }
 
-  /// The front answer is complete: removes it and moves up those behind it.
-  private func advance() {
-    while let answered = answers.takeCompleted() {
-      if answered.closesAfter {
-        closeAfterLastAnswer()
-        return
-      }
-      let waiting = answers.takeWaiting()
-      if !waiting.isEmpty {
-        tcp.output.append(waiting)
-        tcp.flushAtTurnEnd()
-      }
-    }
-    if !answers.isEmpty && !tcp.isAboveHighWater { callOnDrain() }
-    if answers.isEmpty && hasReachedEOF {
+  /// The answer at the front was given: moves up those behind it.
+  /// - Parameter isEmpty: none is behind it.
+  private func advance(isEmpty: Bool) {
+    if !isEmpty { moveUp() }
+    if hasReachedEOF && answers.isEmpty {
       tcp.closeAfterFlush()
     } else if !isProcessing {
       goOn()
     }
   }
 
+  /// What is complete at the front leaves, and what was written for the next one goes out.
+  private func moveUp() {
+    repeat {
+      if let waiting = answers.takeWaiting() {
+        tcp.output.append(waiting)
+        tcp.flushAtTurnEnd()
+      }
+      guard let answered = answers.takeCompleted() else { break }
+      if answered.closesAfter { return closeAfterLastAnswer() }
+    } while true
+    if !answers.isEmpty && !tcp.isAboveHighWater { callOnDrain() }
+  }
+
   /// After an answer that came later than its request: most clients have sent nothing since.
   private func goOn() {
-    guard phase == .open, tcp.input.isEmpty, parser.isIdle else { return process() }
+    guard phase == .open, tcp.input.isEmpty, progress == .idle else { return process() }
     updateReading()
     updateWaiting()
   }
@@ -316,7 +329,7 @@ final class HTTPConnection: TCPConnectionDelegate {
   private func callOnDrain() {
     guard answers[0].owesDrain else { return }
     answers[0].owesDrain = false
-    let onDrain = answers[0].onDrain
+    let onDrain = answers[0].more?.onDrain
     onDrain?()
   }
 
@@ -335,10 +348,12 @@ final class HTTPConnection: TCPConnectionDelegate {
     let next: Waiting
     if !answers.isEmpty {
       next = .answer
-    } else if parser.isInBody {
-      next = .body
     } else {
-      next = parser.isIdle && tcp.input.isEmpty ? .request : .head
+      switch progress {
+      case .body: next = .body
+      case .head: next = .head
+      case .idle: next = tcp.input.isEmpty ? .request : .head
+      }
     }
     guard next != waiting else { return }
     waiting = next
@@ -389,7 +404,7 @@ final class HTTPConnection: TCPConnectionDelegate {
   }
 
   /// Not while requests are taken from it: `process` looks whether it is to be closed.
-  var isIdle: Bool { !isProcessing && answers.isEmpty && parser.isIdle && tcp.input.isEmpty }
+  var isIdle: Bool { !isProcessing && answers.isEmpty && progress == .idle && tcp.input.isEmpty }
 
   private func finish() {
     guard phase != .closed else { return }
@@ -401,6 +416,6 @@ final class HTTPConnection: TCPConnectionDelegate {
   }
 
   private func releaseAnswers() {
-    for slot in answers.takeAll() { slot.onClose?() }
+    for slot in answers.takeAll() { slot.more?.onClose?() }
   }
 }

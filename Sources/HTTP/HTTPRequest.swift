@@ -12,9 +12,22 @@ struct HeaderField: Sendable {
 struct RequestTarget: Sendable {
   var pathStart = 0
   var pathEnd = 0
+  /// Something in the path is percent-encoded.
+  var hasEscapes = false
   /// After the `?`; nil without one.
   var queryStart: Int?
   var queryEnd = 0
+
+  init() {}
+
+  /// - Parameter mark: the place of the first `?`; nil without one.
+  init(_ part: Range<Int>, mark: Int?, hasEscapes: Bool) {
+    pathStart = part.lowerBound
+    pathEnd = mark ?? part.upperBound
+    queryStart = mark.map { $0 + 1 }
+    queryEnd = part.upperBound
+    self.hasEscapes = hasEscapes
+  }
 }
 
 /// One parsed request whose body has arrived whole.
@@ -29,19 +42,21 @@ package struct HTTPRequest: Sendable {
   package let contentLength: Int?
   let bytes: [UInt8]
   let fields: [HeaderField]
+  private let nameSizes: NameSizes
   let target: RequestTarget
   /// The body is all from here on.
   let bodyStart: Int
 
   init(
     method: HTTPMethod, remoteAddress: SocketAddress, contentLength: Int?, bytes: [UInt8],
-    fields: [HeaderField], target: RequestTarget, bodyStart: Int
+    fields: [HeaderField], nameSizes: NameSizes, target: RequestTarget, bodyStart: Int
   ) {
     self.method = method
     self.remoteAddress = remoteAddress
     self.contentLength = contentLength
     self.bytes = bytes
     self.fields = fields
+    self.nameSizes = nameSizes
     self.target = target
     self.bodyStart = bodyStart
   }
@@ -52,10 +67,10 @@ package struct HTTPRequest: Sendable {
   ) {
     var bytes = Array(target.utf8)
     var fields: [HeaderField] = []
-    var parts = RequestTarget(pathEnd: bytes.count)
-    if let mark = bytes.firstIndex(of: 0x3F) {
-      parts = RequestTarget(pathEnd: mark, queryStart: mark + 1, queryEnd: bytes.count)
-    }
+    var nameSizes = NameSizes()
+    let mark = bytes.firstIndex(of: 0x3F)
+    let parts = RequestTarget(
+      0..<bytes.count, mark: mark, hasEscapes: bytes[..<(mark ?? bytes.count)].contains(0x25))
     for (name, value) in headers {
       let start = bytes.count
       bytes.append(contentsOf: name.utf8)
@@ -64,6 +79,7 @@ package struct HTTPRequest: Sendable {
         HeaderField(
           nameStart: UInt32(start), nameCount: UInt32(name.utf8.count),
           valueStart: UInt32(start + name.utf8.count), valueCount: UInt32(value.utf8.count)))
+      nameSizes.insert(name.utf8.count)
     }
     let length = headers.first { $0.0.lowercased() == "content-length" }
     let bodyStart = bytes.count
@@ -72,11 +88,13 @@ package struct HTTPRequest: Sendable {
       method: method, remoteAddress: SocketAddress(ip: [127, 0, 0, 1], port: 0),
       contentLength: length.flatMap { $0.1.utf8.decimalNumber() }
         ?? (body.isEmpty ? nil : body.count),
-      bytes: bytes, fields: fields, target: parts, bodyStart: bodyStart)
+      bytes: bytes, fields: fields, nameSizes: nameSizes, target: parts, bodyStart: bodyStart)
   }
 
   /// Bytes of the target before `?`, still percent-encoded.
   package var rawPath: ArraySlice<UInt8> { bytes[target.pathStart..<target.pathEnd] }
+  /// False: the path is `rawPath` as it stands.
+  package var isPathEncoded: Bool { target.hasEscapes }
   /// Bytes after `?`, still percent-encoded; nil without `?`.
   package var rawQuery: ArraySlice<UInt8>? {
     target.queryStart.map { start in bytes[start..<target.queryEnd] }
@@ -85,6 +103,7 @@ package struct HTTPRequest: Sendable {
 
   /// The first header of that name, without surrounding blanks. `name` is lower case ASCII.
   package func header(_ name: StaticString) -> ArraySlice<UInt8>? {
+    guard nameSizes.contains(name.utf8CodeUnitCount) else { return nil }
     for field in fields where Int(field.nameCount) == name.utf8CodeUnitCount {
       let start = Int(field.nameStart)
       // Names of one length mostly differ at their end or their start.

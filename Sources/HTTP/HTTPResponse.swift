@@ -4,9 +4,10 @@ package struct HTTPResponse: Sendable {
   /// Written as `Content-Type`; nil: none.
   package var contentType: StaticString?
   /// Whole header lines, each with its line end, that many answers share; they come first.
-  package var lines = InlineArray<2, StaticString>(repeating: "")
-  /// Headers whose values are numbers; they come next, and need no array.
-  package var numbers = InlineArray<2, NumberHeader?>(repeating: nil)
+  package var lines: (StaticString, StaticString) = ("", "")
+  /// Headers whose values are numbers; they come next, and need no array. (Nor an `InlineArray`,
+  /// which is copied and destroyed by way of its type's description.)
+  package var numbers: (NumberHeader?, NumberHeader?) = (nil, nil)
   /// In order, spelled as they are to appear. Content-Length, Connection, Date are added.
   package var headers: [(name: StaticString, value: HeaderValue)]
   package var body: [UInt8]
@@ -48,14 +49,14 @@ package struct HTTPResponse: Sendable {
   /// `lines`, `numbers` and `headers` as names and values, for tests of handlers without a socket.
   package var allHeaders: [(name: String, value: String)] {
     var all: [(name: String, value: String)] = []
-    for index in lines.indices {
-      for line in "\(lines[index])".split(separator: "\r\n") {
+    for block in [lines.0, lines.1] {
+      for line in "\(block)".split(separator: "\r\n") {
         let parts = line.split(separator: ": ", maxSplits: 1)
         all.append((String(parts[0]), parts.count > 1 ? String(parts[1]) : ""))
       }
     }
-    for index in numbers.indices {
-      if let header = numbers[index] { all.append(("\(header.name)", String(header.number))) }
+    for header in [numbers.0, numbers.1].compactMap({ $0 }) {
+      all.append(("\(header.name)", String(header.number)))
     }
     for header in headers {
       switch header.value {

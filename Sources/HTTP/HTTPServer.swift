@@ -145,12 +145,12 @@ package final class HTTPServer {
   private func refuse(_ tcp: TCPConnection, _ response: HTTPResponse) {
     live.refused += 1
     let date = dateLine
-    tcp.output.withStorage { output in
+    tcp.output.append(addingCapacity: ResponseWriter.headBytesMax(response, date)) { output in
       ResponseWriter.writeHead(
         response, framing: .length(response.body.count), closes: true, date: date,
         into: &output)
-      output.append(contentsOf: response.body)
     }
+    tcp.output.append(response.body)
     tcp.closeAfterFlush()
   }
 

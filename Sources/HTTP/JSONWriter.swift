@@ -48,6 +48,22 @@ package struct JSONWriter: Sendable {
     needsComma = true
     isAfterKey = true
   }
+  /// A key and a number, in one piece.
+  package mutating func field(_ name: StaticString, _ number: UInt64) {
+    guard !pretty else {
+      key(name)
+      return value(number)
+    }
+    bytes.append(addingCapacity: name.utf8CodeUnitCount + 24) { output in
+      if needsComma { output.append(0x2C) }
+      output.append(0x22)
+      output.append(name)
+      output.append(0x22)
+      output.append(0x3A)
+      output.append(decimal: number)
+    }
+    needsComma = true
+  }
   /// A name that is not ours. A literal must not come here: it would be searched for escapes.
   @_disfavoredOverload
   package mutating func key(_ name: String) {
@@ -85,20 +101,16 @@ package struct JSONWriter: Sendable {
   /// Text that is UTF-8 already; invalid bytes become U+FFFD.
   package mutating func text(_ utf8: [UInt8]) {
     separate()
-    var isPlain = true
-    var isASCII = true
-    for byte in utf8 {
-      isPlain = isPlain && !Self.mayNeedEscape(byte)
-      isASCII = isASCII && byte < 0x80
-    }
-    // Past ASCII the standard library validates and repairs.
-    guard isASCII else { return quote(String(decoding: utf8, as: UTF8.self)) }
-    guard !isPlain else {
+    guard utf8.contains(where: { byte in byte >= 0x80 || Self.mayNeedEscape(byte) }) else {
       return bytes.append(addingCapacity: utf8.count + 2) { output in
         output.append(0x22)
         output.append(utf8)
         output.append(0x22)
       }
+    }
+    // Past ASCII the standard library validates and repairs.
+    guard utf8.allSatisfy({ byte in byte < 0x80 }) else {
+      return quote(String(decoding: utf8, as: UTF8.self))
     }
     bytes.append(0x22)
     for byte in utf8 { append(escaping: byte) }
@@ -107,9 +119,11 @@ package struct JSONWriter: Sendable {
   /// Standard base64 with padding; empty is written as `null` by the caller where Consul does so.
   package mutating func base64(_ data: [UInt8]) {
     separate()
-    bytes.append(0x22)
-    Base64.encode(data[...], into: &bytes)
-    bytes.append(0x22)
+    bytes.append(addingCapacity: (data.count + 2) / 3 * 4 + 2) { output in
+      output.append(0x22)
+      Base64.encode(data[...], into: &output)
+      output.append(0x22)
+    }
   }
   /// JSON that is complete and valid already.
   package mutating func raw(_ json: [UInt8]) {

@@ -8,27 +8,25 @@ package enum PathCleaner {
   }
 
   private static func isClean(_ path: ArraySlice<UInt8>) -> Bool {
-    guard path.first == 0x2F else { return false }
-    // A segment is unclean when it is empty (but not the last), `.` or `..`.
-    var start = path.startIndex + 1
-    var index = start
-    while index < path.endIndex {
-      if path[index] == 0x2F {
-        if isSpecial(path[start..<index]) { return false }
-        start = index + 1
-      }
+    let bytes = path.span
+    guard !bytes.isEmpty, bytes[0] == 0x2F else { return false }
+    var index = 0
+    while index < bytes.count {
+      let isSlash = bytes[index] == 0x2F
       index += 1
+      if isSlash && isSpecialSegment(bytes, at: index) { return false }
     }
-    return start == path.endIndex || !isSpecial(path[start...])
+    return true
   }
 
-  private static func isSpecial(_ segment: ArraySlice<UInt8>) -> Bool {
-    switch segment.count {
-    case 0: true
-    case 1: segment.first == 0x2E
-    case 2: segment.first == 0x2E && segment.last == 0x2E
-    default: false
-    }
+  /// Empty (but not the last one), `.` or `..`.
+  @inline(__always)
+  private static func isSpecialSegment(_ path: Span<UInt8>, at start: Int) -> Bool {
+    guard start < path.count else { return false }
+    if path[start] == 0x2F { return true }
+    guard path[start] == 0x2E else { return false }
+    let next = start + 1 < path.count && path[start + 1] == 0x2E ? start + 2 : start + 1
+    return next == path.count || path[next] == 0x2F
   }
 
   private static func clean(_ path: ArraySlice<UInt8>) -> [UInt8] {
@@ -41,7 +39,7 @@ package enum PathCleaner {
       switch segment.count {
       case 0: continue
       case 1 where segment.first == 0x2E: continue
-      case 2 where isSpecial(segment):
+      case 2 where segment.first == 0x2E && segment.last == 0x2E:
         while let last = output.popLast(), last != 0x2F {}
       default:
         output.append(0x2F)

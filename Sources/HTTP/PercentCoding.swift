@@ -10,24 +10,28 @@ package enum PercentCoding {
   /// The decoded path; `+` stands for itself. Copies the bytes as they are when there is no `%`.
   package static func decodePath(_ path: ArraySlice<UInt8>) throws(Fault) -> [UInt8] {
     var decoded: [UInt8] = []
-    decoded.reserveCapacity(path.count)
-    guard append(path, to: &decoded, plusIsSpace: false) else { throw .invalidEscape }
+    var isValid = false
+    decoded.append(addingCapacity: path.count) { output in
+      isValid = append(path.span, to: &output, plusIsSpace: false)
+    }
+    guard isValid else { throw .invalidEscape }
     for byte in decoded where byte < 0x20 || byte == 0x7F { throw .controlCharacter }
     return decoded
   }
 
-  /// False for an invalid escape; `output` is then incomplete.
+  /// False for an invalid escape; `output` is then incomplete. There must be room for as many bytes
+  /// as `text` has: decoding makes none longer.
   static func append(
-    _ text: ArraySlice<UInt8>, to output: inout [UInt8], plusIsSpace: Bool
+    _ text: Span<UInt8>, to output: inout OutputSpan<UInt8>, plusIsSpace: Bool
   ) -> Bool {
-    var index = text.startIndex
-    while index < text.endIndex {
+    var index = 0
+    while index < text.count {
       let byte = text[index]
       index += 1
       if byte == 0x2B && plusIsSpace {
         output.append(ASCII.space)
       } else if byte == 0x25 {
-        guard text.endIndex - index >= 2, let high = ASCII.hexValue(text[index]),
+        guard text.count - index >= 2, let high = ASCII.hexValue(text[index]),
           let low = ASCII.hexValue(text[index + 1])
         else { return false }
         output.append(high << 4 | low)

@@ -18,38 +18,44 @@ struct RequestHead {
 
   /// `method SP target SP HTTP/1.x`, each blank exactly one.
   mutating func parseRequestLine(_ bytes: [UInt8], _ line: Range<Int>) throws(RequestFault) {
-    let span = bytes.span
-    var index = line.lowerBound
-    while index < line.upperBound && ASCII.isToken(span[index]) { index += 1 }
+    let span = bytes.span.extracting(line)
+    var index = 0
+    while index < span.count && ASCII.isToken(span[index]) { index += 1 }
     let methodEnd = index
-    guard methodEnd > line.lowerBound, index < line.upperBound, span[index] == ASCII.space else {
+    guard methodEnd > 0, index < span.count, span[index] == ASCII.space else {
       throw RequestFault(400, "malformed request line")
     }
-    guard methodEnd - line.lowerBound <= Self.methodBytesMax else {
-      throw RequestFault(501, "unknown method")
-    }
+    guard methodEnd <= Self.methodBytesMax else { throw RequestFault(501, "unknown method") }
     index += 1
     let targetStart = index
-    while index < line.upperBound && span[index] != ASCII.space {
+    var mark: Int?
+    var hasEscapes = false
+    while index < span.count && span[index] != ASCII.space {
       let byte = span[index]
       // Raw UTF-8 is accepted, since common clients send it; `#` and controls never are.
       guard byte > 0x20 && byte != 0x7F && byte != 0x23 else {
         throw RequestFault(400, "invalid character in request target")
       }
+      if mark == nil {
+        if byte == 0x3F { mark = index }
+        if byte == 0x25 { hasEscapes = true }
+      }
       index += 1
     }
     let targetEnd = index
-    guard targetEnd > targetStart, index < line.upperBound else {
+    guard targetEnd > targetStart, index < span.count else {
       throw RequestFault(400, "malformed request line")
     }
-    try parseVersion(bytes, index + 1..<line.upperBound)
-    method = Self.method(bytes[line.lowerBound..<methodEnd])
-    if method == .other("CONNECT") { throw RequestFault(501, "CONNECT is not supported") }
-    try parseTarget(bytes, targetStart..<targetEnd)
+    try parseVersion(span.extracting((index + 1)...))
+    method = Self.method(bytes[line.lowerBound..<line.lowerBound + methodEnd])
+    if case .other("CONNECT") = method { throw RequestFault(501, "CONNECT is not supported") }
+    let start = line.lowerBound
+    try parseTarget(
+      bytes, start + targetStart..<start + targetEnd, mark: mark.map { start + $0 },
+      hasEscapes: hasEscapes)
   }
 
-  private mutating func parseVersion(_ bytes: [UInt8], _ part: Range<Int>) throws(RequestFault) {
-    let text = bytes.span.extracting(part)
+  private mutating func parseVersion(_ text: Span<UInt8>) throws(RequestFault) {
     guard text.count == 8, text[0] == 0x48, text[1] == 0x54, text[2] == 0x54, text[3] == 0x50,
       text[4] == 0x2F, ASCII.isDigit(text[5]), text[6] == 0x2E, ASCII.isDigit(text[7])
     else { throw RequestFault(400, "malformed HTTP version") }
@@ -71,21 +77,19 @@ struct RequestHead {
   }
 
   /// RFC 9112 3.2: origin-form, absolute-form, and `*` for OPTIONS.
-  private mutating func parseTarget(_ bytes: [UInt8], _ part: Range<Int>) throws(RequestFault) {
+  private mutating func parseTarget(
+    _ bytes: [UInt8], _ part: Range<Int>, mark: Int?, hasEscapes: Bool
+  ) throws(RequestFault) {
     var pathStart = part.lowerBound
     if bytes[pathStart] != 0x2F {
       if part.count == 1 && bytes[pathStart] == 0x2A && method == .options {
-        target = RequestTarget(pathStart: pathStart, pathEnd: part.upperBound)
+        target.pathStart = pathStart
+        target.pathEnd = part.upperBound
         return
       }
       pathStart = try skipAuthority(bytes, part)
     }
-    let mark = bytes[pathStart..<part.upperBound].firstIndex(of: 0x3F)
-    target = RequestTarget(pathStart: pathStart, pathEnd: mark ?? part.upperBound)
-    if let mark {
-      target.queryStart = mark + 1
-      target.queryEnd = part.upperBound
-    }
+    target = RequestTarget(pathStart..<part.upperBound, mark: mark, hasEscapes: hasEscapes)
     if target.pathStart == target.pathEnd {
       // `http://host` and `http://host?q` mean the path `/`: the last slash of `://` stands for it.
       // It is at 6 in `http://` and (its first) in `https://`.
@@ -118,17 +122,17 @@ struct RequestHead {
 
   /// `name ":" OWS value OWS`; no blank before the colon, no folded line (RFC 9112 5.1, 5.2).
   static func parseField(_ bytes: [UInt8], _ line: Range<Int>) throws(RequestFault) -> HeaderField {
-    let span = bytes.span
-    var index = line.lowerBound
-    while index < line.upperBound && ASCII.isToken(span[index]) { index += 1 }
+    let span = bytes.span.extracting(line)
+    var index = 0
+    while index < span.count && ASCII.isToken(span[index]) { index += 1 }
     let nameEnd = index
-    guard nameEnd > line.lowerBound, index < line.upperBound, span[index] == 0x3A else {
+    guard nameEnd > 0, index < span.count, span[index] == ASCII.colon else {
       throw RequestFault(400, "malformed header")
     }
     index += 1
-    while index < line.upperBound && isBlank(span[index]) { index += 1 }
+    while index < span.count && isBlank(span[index]) { index += 1 }
     let valueStart = index
-    while index < line.upperBound {
+    while index < span.count {
       let byte = span[index]
       guard byte >= 0x20 && byte != 0x7F || byte == ASCII.tab else {
         throw RequestFault(400, "invalid character in header value")
@@ -137,8 +141,8 @@ struct RequestHead {
     }
     while index > valueStart && isBlank(span[index - 1]) { index -= 1 }
     return HeaderField(
-      nameStart: UInt32(line.lowerBound), nameCount: UInt32(nameEnd - line.lowerBound),
-      valueStart: UInt32(valueStart), valueCount: UInt32(index - valueStart))
+      nameStart: UInt32(line.lowerBound), nameCount: UInt32(nameEnd),
+      valueStart: UInt32(line.lowerBound + valueStart), valueCount: UInt32(index - valueStart))
   }
 
   @inline(__always)

@@ -51,6 +51,7 @@ struct RequestParser {
   /// The request line and the header lines without their ends, then the body.
   private(set) var buffer: [UInt8] = []
   private var fields: [HeaderField] = []
+  private var nameSizes = NameSizes()
   /// Bytes of the unfinished line that were searched for its end already.
   private var searched = 0
   private var emptyLines = 0
@@ -69,15 +70,19 @@ struct RequestParser {
 
   init(limits: HTTPLimits) { self.limits = limits }
 
-  /// True between requests; what was skipped before a request line does not count.
-  var isIdle: Bool { state == .requestLine }
-  var isInBody: Bool {
+  enum Progress {
+    /// Between requests; what was skipped before a request line does not count.
+    case idle
+    case head, body
+  }
+  var progress: Progress {
     switch state {
-    case .fixedBody, .chunkSize, .chunkData, .chunkEnd, .trailers: true
-    case .requestLine, .headers, .complete: false
+    case .requestLine: .idle
+    case .headers, .complete: .head
+    case .fixedBody, .chunkSize, .chunkData, .chunkEnd, .trailers: .body
     }
   }
-  var bodyBytesReceived: Int { isInBody ? buffer.count - bodyStart : 0 }
+  var bodyBytesReceived: Int { progress == .body ? buffer.count - bodyStart : 0 }
   var expectsContinue: Bool { head.expectsContinue }
   /// Of the request that is complete or whose body is arriving.
   var keepsAlive: Bool { head.minorVersion == 1 && !head.asksToClose }
@@ -85,6 +90,9 @@ struct RequestParser {
   var method: HTTPMethod { head.method }
 
   // MARK: Buffers that are lent and returned
+
+  /// Not between a request and the next, whose buffers are still to be lent.
+  var hasBuffers: Bool { buffer.capacity > 0 }
 
   /// Uses these buffers for the next request. Only when idle.
   mutating func adopt(_ spare: inout RequestBuffers) {
@@ -97,7 +105,6 @@ struct RequestParser {
 
   /// The opposite of `adopt`: an idle connection keeps no buffer.
   mutating func release(to spare: inout RequestBuffers) {
-    guard buffer.capacity > 0 else { return }
     swap(&buffer, &spare.bytes)
     swap(&fields, &spare.fields)
     buffer = []
@@ -110,7 +117,8 @@ struct RequestParser {
   func headOnly(_ remote: SocketAddress) -> HTTPRequest {
     HTTPRequest(
       method: head.method, remoteAddress: remote, contentLength: head.contentLength,
-      bytes: buffer, fields: fields, target: head.target, bodyStart: buffer.count)
+      bytes: buffer, fields: fields, nameSizes: nameSizes, target: head.target,
+      bodyStart: buffer.count)
   }
 
   /// The complete request; the parser is idle afterwards.
@@ -118,7 +126,8 @@ struct RequestParser {
     invariant(state == .complete, "no complete request in state \(state)")
     let request = HTTPRequest(
       method: head.method, remoteAddress: remote, contentLength: head.contentLength,
-      bytes: buffer, fields: fields, target: head.target, bodyStart: bodyStart)
+      bytes: buffer, fields: fields, nameSizes: nameSizes, target: head.target,
+      bodyStart: bodyStart)
     buffer = []
     fields = []
     reset()
@@ -128,6 +137,7 @@ struct RequestParser {
   private mutating func reset() {
     state = .requestLine
     head = RequestHead()
+    nameSizes = NameSizes()
     searched = 0
     emptyLines = 0
     headBytes = 0
@@ -230,7 +240,7 @@ struct RequestParser {
       return
     }
     let start = buffer.count
-    buffer.append(contentsOf: bytes[line])
+    buffer.append(bytes, line)
     headBytes = line.count + 2
     try head.parseRequestLine(buffer, start..<buffer.count)
     state = .headers
@@ -242,9 +252,10 @@ struct RequestParser {
     }
     headBytes += line.count + 2
     let start = buffer.count
-    buffer.append(contentsOf: bytes[line])
+    buffer.append(bytes, line)
     let field = try RequestHead.parseField(buffer, start..<buffer.count)
     fields.append(field)
+    nameSizes.insert(Int(field.nameCount))
     try head.note(field, buffer)
   }
 
@@ -272,7 +283,7 @@ struct RequestParser {
     // One allocation for bodies that are small or have arrived; what is only announced must be
     // sent before it costs memory.
     if buffer.count == bodyStart { buffer.reserveCapacity(buffer.count + min(remaining, 64 << 10)) }
-    buffer.append(contentsOf: bytes[offset..<offset + count])
+    buffer.append(bytes, offset..<offset + count)
     offset += count
     remaining -= count
   }

@@ -8,44 +8,37 @@ enum ResponseWriter {
     case untilClose
   }
 
+  /// There must be room for `headBytesMax`.
   /// - Parameter date: a whole `Date` header line, kept by the server for a second.
   static func writeHead(
     _ response: HTTPResponse, framing: Framing, closes: Bool, date: [UInt8],
-    into output: inout [UInt8]
+    into output: inout OutputSpan<UInt8>
   ) {
-    output.append(addingCapacity: headBytesMax(response, date)) { output in
-      writeStart(of: response, into: &output)
-      for index in response.lines.indices { output.append(response.lines[index]) }
-      for index in response.numbers.indices {
-        guard let header = response.numbers[index] else { continue }
-        output.append(header.name)
-        output.append(ASCII.colon)
-        output.append(ASCII.space)
-        output.append(decimal: header.number)
-        output.appendLineEnd()
-      }
-      for header in response.headers {
-        output.append(header.name)
-        output.append(ASCII.colon)
-        output.append(ASCII.space)
-        write(header.value, into: &output)
-        output.appendLineEnd()
-      }
-      output.append(date)
-      write(framing, response.status, into: &output)
-      if closes { output.append("Connection: close\r\n") }
+    writeStart(of: response, into: &output)
+    output.append(response.lines.0)
+    output.append(response.lines.1)
+    write(response.numbers.0, into: &output)
+    write(response.numbers.1, into: &output)
+    for header in response.headers {
+      output.append(header.name)
+      output.append(ASCII.colon)
+      output.append(ASCII.space)
+      write(header.value, into: &output)
       output.appendLineEnd()
     }
+    output.append(date)
+    write(framing, response.status, into: &output)
+    if closes { output.append("Connection: close\r\n") }
+    output.appendLineEnd()
   }
 
   /// Bytes that a head takes at most.
   static func headBytesMax(_ response: HTTPResponse, _ date: [UInt8]) -> Int {
     // Status line, framing, `Connection`, and what stands between names and values.
     var room = 256 + date.count + (response.contentType?.utf8CodeUnitCount ?? 0)
-    for index in response.lines.indices { room += response.lines[index].utf8CodeUnitCount }
-    for index in response.numbers.indices {
-      room += (response.numbers[index]?.name.utf8CodeUnitCount ?? 0) + 24
-    }
+    room += response.lines.0.utf8CodeUnitCount + response.lines.1.utf8CodeUnitCount
+    room += (response.numbers.0?.name.utf8CodeUnitCount ?? 0) + 24
+    room += (response.numbers.1?.name.utf8CodeUnitCount ?? 0) + 24
     for header in response.headers {
       room += header.name.utf8CodeUnitCount + 24
       switch header.value {
@@ -74,6 +67,18 @@ enum ResponseWriter {
   }
 
   static func writeLastChunk(into output: inout [UInt8]) { output.append("0\r\n\r\n") }
+
+  @inline(__always)
+  private static func write(
+    _ header: HTTPResponse.NumberHeader?, into output: inout OutputSpan<UInt8>
+  ) {
+    guard let header else { return }
+    output.append(header.name)
+    output.append(ASCII.colon)
+    output.append(ASCII.space)
+    output.append(decimal: header.number)
+    output.appendLineEnd()
+  }
 
   private static func write(
     _ value: HTTPResponse.HeaderValue, into output: inout OutputSpan<UInt8>

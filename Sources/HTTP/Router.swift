@@ -1,36 +1,11 @@
-/// Finds what belongs to a path: exact paths and prefixes, longest match first.
-package struct Router<Value> {
-  private var trie = PathTrie()
-  private var values: [Value] = []
-
-  package init() {}
-
-  /// Matches this path only. A second route for the same path replaces the first.
-  package mutating func add(exact path: String, _ value: Value) {
-    trie.setExact(path, values.count)
-    values.append(value)
-  }
-
-  /// Matches every path that begins with `path`; `path` itself too.
-  package mutating func add(prefix path: String, _ value: Value) {
-    trie.setPrefix(path, values.count)
-    values.append(value)
-  }
-
-  /// The value of the longest match, an exact one first, and what of `path` follows a prefix.
-  package func lookup(_ path: ArraySlice<UInt8>) -> (value: Value, rest: Range<Int>)? {
-    guard let found = trie.lookup(path) else { return nil }
-    return (values[found.place], found.restStart..<path.endIndex)
-  }
-}
-
-extension Router: Sendable where Value: Sendable {}
-
+/// Finds the place (in a table of the caller's) that belongs to a path: exact paths and prefixes,
+/// longest match first.
+///
 /// A trie over bytes in one array: a lookup touches one node per byte of the path, allocates
 /// nothing and does not depend on the number of routes. Children of a node are a linked list,
 /// because routes share long prefixes and hardly branch. Not generic, so that a lookup is compiled
 /// for what it is wherever it is used.
-private struct PathTrie: Sendable {
+package struct Router: Sendable {
   private struct Node {
     var byte: UInt8
     var firstChild: Int32 = -1
@@ -41,16 +16,20 @@ private struct PathTrie: Sendable {
 
   private var nodes: [Node] = [Node(byte: 0)]
 
-  mutating func setExact(_ path: String, _ place: Int) {
+  package init() {}
+
+  /// Matches this path only. A second route for the same path replaces the first.
+  package mutating func add(exact path: String, _ place: Int) {
     nodes[makeNode(path)].exact = Int32(place)
   }
 
-  mutating func setPrefix(_ path: String, _ place: Int) {
+  /// Matches every path that begins with `path`; `path` itself too.
+  package mutating func add(prefix path: String, _ place: Int) {
     nodes[makeNode(path)].prefix = Int32(place)
   }
 
-  /// Where the value is, and where in the path the rest begins.
-  func lookup(_ path: ArraySlice<UInt8>) -> (place: Int, restStart: Int)? {
+  /// The place of the longest match, an exact one first, and what of `path` follows a prefix.
+  package func lookup(_ path: ArraySlice<UInt8>) -> (place: Int, rest: Range<Int>)? {
     let bytes = path.span
     let nodes = nodes.span
     var node = 0
@@ -69,9 +48,9 @@ private struct PathTrie: Sendable {
       }
     }
     if index == bytes.count && nodes[node].exact >= 0 {
-      return (Int(nodes[node].exact), path.endIndex)
+      return (Int(nodes[node].exact), path.endIndex..<path.endIndex)
     }
-    return found >= 0 ? (Int(found), path.startIndex + restStart) : nil
+    return found >= 0 ? (Int(found), path.startIndex + restStart..<path.endIndex) : nil
   }
 
   private mutating func makeNode(_ path: String) -> Int {

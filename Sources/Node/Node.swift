@@ -241,17 +241,17 @@ package final class Node {
   }
 
   /// Hands the state as applied here to `body`, which must not come back to this node.
-  package func withRegistry(
-    _ body: (Registry) throws(Refusal) -> Void
-  ) throws(Refusal) {
+  package func withRegistry<R>(
+    _ body: (Registry) throws(Refusal) -> R
+  ) throws(Refusal) -> R {
     // An exclusive access: what nobody else can change meanwhile needs no copy.
-    try Self.lend(&registry, body)
+    return try Self.lend(&registry, body)
   }
 
   @inline(__always)
-  private static func lend(
-    _ registry: inout Registry, _ body: (Registry) throws(Refusal) -> Void
-  ) throws(Refusal) { try body(registry) }
+  private static func lend<R>(
+    _ registry: inout Registry, _ body: (Registry) throws(Refusal) -> R
+  ) throws(Refusal) -> R { try body(registry) }
 
   // MARK: Watching
 

@@ -65,16 +65,18 @@ import Testing
     #expect(before == after)
   }
 
-  @Test func reservingKeepsTheBytesAndGrowsByDoubling() {
+  @Test func appendingInPlaceKeepsTheBytesAndGrowsByDoubling() {
     var queue = ByteQueue()
-    queue.reserve(300)
-    queue.append([1, 2, 3])
+    queue.append(addingCapacity: 300) { output in
+      for byte: UInt8 in 1...3 { output.append(byte) }
+    }
     queue.consume(1)
     var growths = 0
     var capacity = queue.storage.capacity
     for _ in 0..<1000 {
-      queue.reserve(100)
-      queue.append([UInt8](repeating: 7, count: 100))
+      queue.append(addingCapacity: 100) { output in
+        output.append(repeating: 7, count: 100)
+      }
       if queue.storage.capacity != capacity { growths += 1 }
       capacity = queue.storage.capacity
     }

@@ -36,7 +36,7 @@ import Wire
         }
       }
     }
-    return seen + [parser.isIdle ? "idle" : "more"]
+    return seen + [parser.progress == .idle ? "idle" : "more"]
   }
 
   @Test func httpRequests() {

@@ -201,6 +201,37 @@ struct FaultRow: Sendable, CustomTestStringConvertible {
     #expect(String(decoding: writer.bytes, as: UTF8.self) == text)
   }
 
+  @Test func numbersOfEveryLength() {
+    var random = SplitMix(seed: 11)
+    var numbers: [UInt64] = [0, .max]
+    var power: UInt64 = 1
+    for digits in 1...19 {
+      numbers += [power - 1, power, power + 1, power &* 10 &- 1]
+      for _ in 0..<200 { numbers.append(power + random.next() % (9 * power)) }
+      if digits < 19 { power *= 10 }
+    }
+    for number in numbers {
+      var writer = JSONWriter()
+      writer.value(number)
+      #expect(String(decoding: writer.bytes, as: UTF8.self) == String(number))
+    }
+  }
+
+  @Test(arguments: [false, true]) func fieldIsKeyAndNumber(_ isPretty: Bool) {
+    var one = JSONWriter(pretty: isPretty)
+    var other = JSONWriter(pretty: isPretty)
+    one.beginObject()
+    other.beginObject()
+    for number: UInt64 in [0, 7, 12_345_678_901] {
+      one.field("Index", number)
+      other.key("Index")
+      other.value(number)
+    }
+    one.endObject()
+    other.endObject()
+    #expect(one.finish() == other.finish())
+  }
+
   @Test func integers() {
     var writer = JSONWriter()
     writer.beginArray()

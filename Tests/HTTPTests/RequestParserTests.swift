@@ -23,7 +23,7 @@ private func parse(
       }
     }
   }
-  if !parser.isIdle { seen.append("incomplete") }
+  if parser.progress != .idle { seen.append("incomplete") }
   return seen
 }
 

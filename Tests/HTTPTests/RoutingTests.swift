@@ -10,16 +10,17 @@ private func text(_ bytes: some Sequence<UInt8>) -> String {
 
 @Suite struct RouterTests {
   @Test func longestMatchWins() {
-    var router = Router<String>()
-    router.add(exact: "/", "root")
-    router.add(prefix: "/v1/kv/", "kv")
-    router.add(exact: "/v1/agent/self", "self")
-    router.add(prefix: "/v1/agent/service/", "service")
-    router.add(prefix: "/v1/agent/service/deregister/", "deregister")
-    router.add(exact: "/v1/kv/special", "special")
-    router.add(prefix: "/ui/", "ui")
+    var router = Router()
+    let names = ["root", "kv", "self", "service", "deregister", "special", "ui"]
+    router.add(exact: "/", 0)
+    router.add(prefix: "/v1/kv/", 1)
+    router.add(exact: "/v1/agent/self", 2)
+    router.add(prefix: "/v1/agent/service/", 3)
+    router.add(prefix: "/v1/agent/service/deregister/", 4)
+    router.add(exact: "/v1/kv/special", 5)
+    router.add(prefix: "/ui/", 6)
     func find(_ path: String) -> String? {
-      router.lookup(bytes(path)).map { "\($0.value) \(text(bytes(path)[$0.rest]))" }
+      router.lookup(bytes(path)).map { "\(names[$0.place]) \(text(bytes(path)[$0.rest]))" }
     }
     #expect(find("/") == "root ")
     #expect(find("/v1/kv/") == "kv ")
@@ -76,6 +77,14 @@ private func text(_ bytes: some Sequence<UInt8>) -> String {
     #expect(query.text("e") == "a=b")
     #expect(query.text("") == "v")
     #expect(query.parameters.count == 8)
+    #expect(query.parameters[3] == .init(name: Array("a b".utf8), value: Array("c d e".utf8)))
+    #expect(query.all("y").isEmpty && query.bytes("recurs") == nil)
+    let few = try QueryParameters(bytes("stale&index=1"))
+    #expect(few.areAll(among: ["index", "stale", "wait"]) && !few.areAll(among: ["stale"]))
+    let long = String(repeating: "n", count: 70)
+    let wide = try QueryParameters(bytes("\(long)=\(String(repeating: "%41", count: 300))"))
+    #expect(wide.parameters.first?.name == Array(long.utf8))
+    #expect(wide.parameters.first?.value == Array(repeating: 0x41, count: 300))
     #expect(try QueryParameters(nil).isEmpty)
     #expect(try QueryParameters(bytes("")).isEmpty)
     func fault(_ text: String) -> String? {
@@ -89,6 +98,7 @@ private func text(_ bytes: some Sequence<UInt8>) -> String {
     #expect(fault("%=1") == "invalid URL escape \"%\"")
     #expect(fault("a;b") == "invalid semicolon separator in query")
     #expect(fault(String(repeating: "a&", count: 300)) == "too many query parameters")
+    #expect(fault(String(repeating: "a", count: 65_536)) == "query too long")
   }
 }
 
@@ -114,8 +124,11 @@ private func text(_ bytes: some Sequence<UInt8>) -> String {
         ("X-Consul-Index", .number(7)), ("X-A", .fixed("b")), ("X-T", .text("é\r\nX-Evil: 1")),
       ], body: [1])
     var output: [UInt8] = []
-    ResponseWriter.writeHead(
-      response, framing: .length(1), closes: true, date: Array("Date: d\r\n".utf8), into: &output)
+    let date = Array("Date: d\r\n".utf8)
+    output.append(addingCapacity: ResponseWriter.headBytesMax(response, date)) { output in
+      ResponseWriter.writeHead(
+        response, framing: .length(1), closes: true, date: date, into: &output)
+    }
     let expected =
       "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\nX-Consul-Index: 7\r\nX-A: b\r\n"
       + "X-T: é  X-Evil: 1\r\nDate: d\r\nContent-Length: 1\r\nConnection: close\r\n\r\n"
