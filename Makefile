@@ -49,8 +49,9 @@ bench-failover: release ## leader killed, leader frozen: gaps between acknowledg
 	$(ROOST) bench failover --rounds 50
 	$(ROOST) bench failover --rounds 50 --freeze
 
-bench-footprint: release ## memory, idle cost, cold start, restart, ten thousand watchers, ten thousand checks
+bench-footprint: release ## memory, idle cost, cold start, restart, snapshots, ten thousand watchers, ten thousand checks
 	$(ROOST) bench footprint
+	$(ROOST) bench snapshots
 	$(ROOST) bench watch
 	$(ROOST) bench checks
 

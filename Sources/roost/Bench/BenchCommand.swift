@@ -14,7 +14,7 @@ extension Command {
     Flag("consistency", "MODE", "of reads: default, consistent or stale"),
     Flag("read-percent", "N", "mixed: share of reads (80)"),
     Flag("node", "N|leader|follower", "which of the started nodes to load (all)"),
-    Flag("rounds", "N", "failover, compare: how many (10, 5)"),
+    Flag("rounds", "N", "failover, compare, snapshots: how many (10, 5, 5)"),
     Flag("freeze", "failover: SIGSTOP instead of SIGKILL"),
     Flag("watchers", "N", "watch: parked queries (10000)"),
     Flag("instances", "N", "checks: services with an HTTP check (10000); health: instances (10)"),
@@ -25,7 +25,8 @@ extension Command {
   static let bench = Command(
     name: "bench", summary: "load a cluster and print throughput and latencies",
     usage:
-      "put|get|mixed|register|health|watch|failover|footprint|checks|growth|table|compare [FLAGS]",
+      "put|get|mixed|register|health|watch|failover|footprint|checks|snapshots|growth|table|compare"
+      + " [FLAGS]",
     flags: benchFlags,
     details: """
       put, get, mixed   keys of the KV store (`get` and `mixed` write the keys first)
@@ -33,6 +34,7 @@ extension Command {
       watch             parks blocking queries on one key, then changes it
       failover          kills (or freezes) the leader again and again: gaps between writes
       checks            services with HTTP checks: what the probes cost each node
+      snapshots         what taking them adds to the latency of writes
       growth            clients, values, keys, instances, nodes, snapshots: a table for each
       footprint         cold start, idle cost, a million keys, restart
       table             a standard set of the above
@@ -47,6 +49,7 @@ extension Command {
     case "failover": return try bench.failover()
     case "footprint": return try bench.footprint()
     case "checks": return try bench.checks()
+    case "snapshots": return try bench.snapshots()
     case "growth": return try bench.growth()
     case "table": return try bench.table()
     case "compare": return try bench.compare()

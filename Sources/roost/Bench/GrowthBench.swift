@@ -10,7 +10,7 @@ extension Bench {
     failures += try withCluster { try growKeys($0) }
     failures += try withCluster { try growInstances($0) }
     failures += try growNodes()
-    failures += try growSnapshots()
+    guard try snapshots() == 0 else { return 1 }
     return failures == 0 ? 0 : 1
   }
 
@@ -73,23 +73,6 @@ extension Bench {
     }
   }
 
-  /// At the same fixed rate with and without snapshots of 100,000 keys all the time.
-  private func growSnapshots() throws -> UInt64 {
-    try table("snapshots", ["puts/s", "p50 µs", "p99 µs"]) { add in
-      for (name, entries) in [("none", 100_000_000), ("every 5,000 entries", 5000)] {
-        let raft = "\"raft\": { \"snapshot_after_entries\": \(entries) },"
-        try withCluster(raft: raft) { cluster in
-          try fill(cluster, keys: 100_000)
-          let put = try measure(.put, cluster) {
-            $0.work.keys = 100_000
-            $0.rate = 2000
-          }
-          add(name, Figures(cells: Self.rateAndLatency(put), errors: put.result.errors))
-        }
-      }
-    }
-  }
-
   // MARK: Measuring
 
   /// What was measured when the one thing that grows had one size.
@@ -110,7 +93,7 @@ extension Bench {
     return Figures(cells: cells(put) + cells(get), errors: put.result.errors + get.result.errors)
   }
 
-  private func fill(_ cluster: BenchCluster, keys: Int) throws {
+  func fill(_ cluster: BenchCluster, keys: Int) throws {
     var fill = options
     fill.addresses = cluster.addresses
     fill.work.kind = .get
@@ -118,7 +101,7 @@ extension Bench {
     try Self.fill(fill)
   }
 
-  private func measure(
+  func measure(
     _ kind: LoadWork.Kind, _ cluster: BenchCluster, isFilled: Bool = false,
     _ change: (inout LoadRun.Options) -> Void = { _ in }
   ) throws -> LoadReport {
