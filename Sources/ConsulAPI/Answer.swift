@@ -4,11 +4,11 @@ import Registry
 
 /// What a handler found out: status, body, and for reads what the answer depends on.
 struct Answer {
-  var status = 200
+  var status: Int
   var contentType: StaticString?
-  var body: [UInt8] = []
+  var body: [UInt8]
   /// `X-Consul-Index`; 0 is sent as 1.
-  var index: UInt64 = 0
+  var index: UInt64
   /// What a blocking query has to watch. Most reads depend on one thing.
   var topic: Topic?
   /// When a query that has seen this index waits.

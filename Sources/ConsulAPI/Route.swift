@@ -155,7 +155,10 @@ final class Route<B: Backend> {
   }
 
   func endpoint(for method: HTTPMethod) -> Endpoint<B>? {
-    for endpoint in endpoints where endpoint.method == method { return endpoint }
+    // By index: a loop over the elements would hold and release each.
+    for index in endpoints.indices where endpoints[index].method == method {
+      return endpoints[index]
+    }
     return nil
   }
 }

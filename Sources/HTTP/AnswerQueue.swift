@@ -64,8 +64,8 @@ struct AnswerQueue {
     var index: Int?
     /// The removed slot's. Destroying it may come back to this queue.
     var more: More?
-    /// Nothing is left in the queue.
-    var isLast = false
+    /// The answer behind it, now at the front, has bytes that wait, or is complete.
+    var isNextReady = false
   }
 
   /// Notes that an answer is given as a whole; its bytes are still to be written. Nil when it was
@@ -76,7 +76,7 @@ struct AnswerQueue {
       let slot = removeFront()
       return Place(
         isHead: slot.isHead, closesAfter: slot.closesAfter || closes, index: nil, more: slot.more,
-        isLast: slots.isEmpty)
+        isNextReady: slots.first.map { next in next.isComplete || next.more != nil } ?? false)
     }
     slots[index].isComplete = true
     if closes { slots[index].closesAfter = true }

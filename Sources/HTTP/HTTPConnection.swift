@@ -209,7 +209,8 @@ final class HTTPConnection: TCPConnectionDelegate {
     }
     guard place.index == nil else { return }
     if place.closesAfter { return closeAfterLastAnswer() }
-    advance(isEmpty: place.isLast)
+    if place.isNextReady { moveUp() }
+    goOn()
   }
 
   func begin(_ sequence: UInt64, _ head: HTTPResponse) {
@@ -255,7 +256,10 @@ final class HTTPConnection: TCPConnectionDelegate {
       }
     }
     answers[index].isComplete = true
-    if index == 0 { advance(isEmpty: false) }
+    if index == 0 {
+      moveUp()
+      goOn()
+    }
   }
 
   /// A streamed answer that will not be ended. Without its last chunk the client sees that it is
@@ -295,17 +299,6 @@ final class HTTPConnection: TCPConnectionDelegate {
     return queue.count - before
   }
 
-  /// The answer at the front was given: moves up those behind it.
-  /// - Parameter isEmpty: none is behind it.
-  private func advance(isEmpty: Bool) {
-    if !isEmpty { moveUp() }
-    if hasReachedEOF && answers.isEmpty {
-      tcp.closeAfterFlush()
-    } else if !isProcessing {
-      goOn()
-    }
-  }
-
   /// What is complete at the front leaves, and what was written for the next one goes out.
   private func moveUp() {
     repeat {
@@ -319,8 +312,14 @@ final class HTTPConnection: TCPConnectionDelegate {
     if !answers.isEmpty && !tcp.isAboveHighWater { callOnDrain() }
   }
 
-  /// After an answer that came later than its request: most clients have sent nothing since.
+  /// After an answer. While others are owed nothing changes, unless reading was paused: if the output
+  /// is too full now, the next bytes that come pause it. After the last one, which mostly came later
+  /// than its request, most clients have sent nothing since.
   private func goOn() {
+    guard hasReachedEOF || !isProcessing else { return }
+    let isLast = answers.isEmpty
+    if hasReachedEOF && isLast { return tcp.closeAfterFlush() }
+    guard !isProcessing, isLast || isReadingPaused else { return }
     guard phase == .open, tcp.input.isEmpty, progress == .idle else { return process() }
     updateReading()
     updateWaiting()

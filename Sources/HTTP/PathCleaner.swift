@@ -10,21 +10,20 @@ package enum PathCleaner {
   private static func isClean(_ path: ArraySlice<UInt8>) -> Bool {
     let bytes = path.span
     guard !bytes.isEmpty, bytes[0] == 0x2F else { return false }
-    var index = 0
-    while index < bytes.count {
-      let isSlash = bytes[index] == 0x2F
-      index += 1
-      if isSlash && isSpecialSegment(bytes, at: index) { return false }
+    var isAfterSlash = false
+    for index in 0..<bytes.count {
+      let byte = bytes[index]
+      if isAfterSlash, byte == 0x2F || byte == 0x2E, isSpecialSegment(bytes, at: index) {
+        return false
+      }
+      isAfterSlash = byte == 0x2F
     }
     return true
   }
 
-  /// Empty (but not the last one), `.` or `..`.
-  @inline(__always)
+  /// Empty, `.` or `..`; there is a slash or a dot at `start`.
   private static func isSpecialSegment(_ path: Span<UInt8>, at start: Int) -> Bool {
-    guard start < path.count else { return false }
     if path[start] == 0x2F { return true }
-    guard path[start] == 0x2E else { return false }
     let next = start + 1 < path.count && path[start + 1] == 0x2E ? start + 2 : start + 1
     return next == path.count || path[next] == 0x2F
   }

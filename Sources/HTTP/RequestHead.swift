@@ -30,15 +30,17 @@ struct RequestHead {
     let targetStart = index
     var mark: Int?
     var hasEscapes = false
-    while index < span.count && span[index] != ASCII.space {
+    while index < span.count {
       let byte = span[index]
+      // All that is looked for is below the letters.
+      if byte <= 0x3F {
+        if byte == ASCII.space { break }
+        if byte == 0x3F && mark == nil { mark = index }
+        if byte == 0x25 && mark == nil { hasEscapes = true }
+      }
       // Raw UTF-8 is accepted, since common clients send it; `#` and controls never are.
       guard byte > 0x20 && byte != 0x7F && byte != 0x23 else {
         throw RequestFault(400, "invalid character in request target")
-      }
-      if mark == nil {
-        if byte == 0x3F { mark = index }
-        if byte == 0x25 { hasEscapes = true }
       }
       index += 1
     }

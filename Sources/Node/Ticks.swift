@@ -66,7 +66,13 @@ extension Node {
     planTicks(passed + 1)
   }
 
-  private var ticksAtOnce: Int { isQuiet ? min(raft.ticksAtOnce, Self.ticksAtOnceMax) : 1 }
+  private var ticksAtOnce: Int {
+    isQuiet ? min(Self.ticksAtOnce(&raft), Self.ticksAtOnceMax) : 1
+  }
+
+  /// Exclusive, though it only reads: a value of this size is copied for a shared access, each turn.
+  @inline(__always)
+  private static func ticksAtOnce(_ raft: inout RaftCore) -> Int { raft.ticksAtOnce }
 
   /// Nothing of this node's own is under way whose deadline or repetition is a matter of ticks.
   private var isQuiet: Bool {

@@ -116,8 +116,12 @@ extension Node {
     metrics.record(histograms.reply, Self.microseconds() - start)
   }
 
+  /// Exclusive, though it only reads: it would be copied for a shared access.
+  @inline(__always)
+  private static func hasChanged(_ changes: inout ChangeSet) -> Bool { !changes.isEmpty }
+
   private func wakeWatchers() {
-    if !changes.isEmpty {
+    if Self.hasChanged(&changes) {
       var batch = ChangeSet()
       swap(&batch, &changes)
       for hook in hooks.registryChanged { hook(batch) }
