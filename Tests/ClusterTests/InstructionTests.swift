@@ -53,16 +53,16 @@ struct InstructionTests {
       together: Limit(instructions: 32_500, allocations: 10.5)),
     Budget(
       name: "linearizable get", request: "GET /v1/kv/budget/key",
-      alone: Limit(instructions: 38_500, allocations: 11),
-      together: Limit(instructions: 23_800, allocations: 5.5)),
+      alone: Limit(instructions: 31_200, allocations: 10.5),
+      together: Limit(instructions: 18_400, allocations: 5.3)),
     Budget(
       name: "stale get", request: "GET /v1/kv/budget/key?stale",
-      alone: Limit(instructions: 32_500, allocations: 6),
-      together: Limit(instructions: 23_500, allocations: 6)),
+      alone: Limit(instructions: 25_000, allocations: 4.6),
+      together: Limit(instructions: 17_500, allocations: 4.6)),
     Budget(
       name: "health query", request: "GET /v1/health/service/budget?passing&stale",
-      alone: Limit(instructions: 44_000, allocations: 9.5),
-      together: Limit(instructions: 44_500, allocations: 10)),
+      alone: Limit(instructions: 36_400, allocations: 5.8),
+      together: Limit(instructions: 38_700, allocations: 6.1)),
   ]
 
   /// Of each kind, alone and together. More of them would cost time and change little.
