@@ -161,6 +161,21 @@ package final class TCPConnection: PollHandler {
     loop.markDirty(self)
   }
 
+  /// Has `body` append to `output`, and do nothing else; it is flushed at the end of the turn. Returns
+  /// how many bytes came. This and the next two are for busy owners: an access to the queues from
+  /// another module is checked at run time all the same.
+  package func appendOutput(_ body: (inout OutputQueue) -> Void) -> Int {
+    let before = output.count
+    body(&output)
+    flushAtTurnEnd()
+    return output.count - before
+  }
+
+  package var hasInput: Bool { !input.isEmpty }
+
+  /// Consumes so many bytes of `input`, or all when there are less.
+  package func consumeInput(atMost count: Int) { input.consume(min(count, input.count)) }
+
   package func pauseReading() {
     isPaused = true
     updateInterest()

@@ -27,6 +27,13 @@ struct AnswerQueue {
     var waiting = OutputQueue()
     var onClose: (() -> Void)?
     var onDrain: (() -> Void)?
+
+    /// The number of bytes that `body` appended to those that wait.
+    func append(_ body: (inout OutputQueue) -> Void) -> Int {
+      let before = waiting.count
+      body(&waiting)
+      return waiting.count - before
+    }
   }
 
   private(set) var slots: [Slot] = []

@@ -77,7 +77,7 @@ final class HTTPConnection: TCPConnectionDelegate {
     let consumed = parse(with: &parser)
     server?.count(bytesIn: consumed)
     // A handler may have closed the connection, and with it the input.
-    if !tcp.isClosed { tcp.input.consume(min(consumed, tcp.input.count)) }
+    if !tcp.isClosed { tcp.consumeInput(atMost: consumed) }
     isProcessing = false
     if server?.isDraining == true, isIdle { return tcp.closeAfterFlush() }
     updateReading()
@@ -277,26 +277,9 @@ final class HTTPConnection: TCPConnectionDelegate {
   }
 
   /// Into the connection's output for the front answer, else into the slot.
-  @inline(__always)
   private func append(_ index: Int, _ body: (inout OutputQueue) -> Void) {
-    let added: Int
-    if index == 0 {
-      added = Self.append(to: &tcp.output, body)
-      tcp.flushAtTurnEnd()
-    } else {
-      added = Self.append(to: &answers.more(index).waiting, body)
-    }
+    let added = index == 0 ? tcp.appendOutput(body) : answers.more(index).append(body)
     server?.count(bytesOut: added)
-  }
-
-  /// The number of bytes that `body` appended.
-  @inline(__always)
-  private static func append(
-    to queue: inout OutputQueue, _ body: (inout OutputQueue) -> Void
-  ) -> Int {
-    let before = queue.count
-    body(&queue)
-    return queue.count - before
   }
 
   /// What is complete at the front leaves, and what was written for the next one goes out.
@@ -320,7 +303,7 @@ final class HTTPConnection: TCPConnectionDelegate {
     let isLast = answers.isEmpty
     if hasReachedEOF && isLast { return tcp.closeAfterFlush() }
     guard !isProcessing, isLast || isReadingPaused else { return }
-    guard phase == .open, tcp.input.isEmpty, progress == .idle else { return process() }
+    guard phase == .open, !tcp.hasInput, progress == .idle else { return process() }
     updateReading()
     updateWaiting()
   }
@@ -351,7 +334,7 @@ final class HTTPConnection: TCPConnectionDelegate {
       switch progress {
       case .body: next = .body
       case .head: next = .head
-      case .idle: next = tcp.input.isEmpty ? .request : .head
+      case .idle: next = tcp.hasInput ? .head : .request
       }
     }
     guard next != waiting else { return }
@@ -403,7 +386,7 @@ final class HTTPConnection: TCPConnectionDelegate {
   }
 
   /// Not while requests are taken from it: `process` looks whether it is to be closed.
-  var isIdle: Bool { !isProcessing && answers.isEmpty && progress == .idle && tcp.input.isEmpty }
+  var isIdle: Bool { !isProcessing && answers.isEmpty && progress == .idle && !tcp.hasInput }
 
   private func finish() {
     guard phase != .closed else { return }
