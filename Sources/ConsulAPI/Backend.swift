@@ -41,6 +41,10 @@ package protocol Backend: AnyObject, SendableMetatype {
   func propose(
     _ command: Command, _ context: RequestContext,
     completion: @escaping (Result<Outcome, RequestFailure>) -> Void)
+  /// The same for a KV write, which a node copies once, into the bytes of its log.
+  func propose(
+    _ set: KVSetParts, _ context: RequestContext,
+    completion: @escaping (Result<Outcome, RequestFailure>) -> Void)
   func readBarrier(
     _ context: RequestContext, completion: @escaping (RequestFailure?) -> Void)
   func updateTTLCheck(
@@ -68,6 +72,12 @@ package protocol Backend: AnyObject, SendableMetatype {
 }
 
 extension Backend {
+  package func propose(
+    _ set: KVSetParts, _ context: RequestContext,
+    completion: @escaping (Result<Outcome, RequestFailure>) -> Void
+  ) {
+    propose(.kvSet(KVSet(set)), context, completion: completion)
+  }
   package var kvMaxValueBytes: Int { configuration.kvMaxValueBytes }
   package func withRegistry<R>(
     _ body: (Registry) throws(Refusal) -> R

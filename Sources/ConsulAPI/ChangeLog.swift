@@ -11,7 +11,8 @@ package struct ChangeLog {
     case set(KVEntry, old: UInt64)
     case deleted(Key, old: UInt64)
     case tree(Key)
-    case instance(ServiceHealthView, old: UInt64)
+    /// Kept apart: it is large, and writes of keys are many.
+    indirect case instance(ServiceHealthView, old: UInt64)
     case gone(InstanceChange)
   }
 
@@ -68,22 +69,30 @@ package struct ChangeLog {
     if changes.everything { return forgetAll() }
     // Only for instances: most batches have none.
     var last: [InstanceName: Int]?
-    for place in changes.records.indices {
-      switch changes.records[place] {
-      case .set(let entry, let old):
-        let size = entry.key.bytes.count + entry.value.count
-        add(entry.modifyIndex, .set(entry, old: old), size)
-      case .deleted(let key, let old, let index):
-        add(index, .deleted(key, old: old), key.bytes.count)
-      case .tree(let prefix, let index): add(index, .tree(prefix), prefix.bytes.count)
-      case .instance(let change):
-        let places = last ?? Self.lastPlaces(changes.records)
-        last = places
-        guard places[InstanceName(change)] == place else { continue }
-        add(change.index, Self.view(of: change, registry, datacenter), Self.instanceBytes)
+    for (place, record) in changes.records.enumerated() {
+      guard case .instance(let change) = record else {
+        addKeys(record)
+        continue
       }
+      let places = last ?? Self.lastPlaces(changes.records)
+      last = places
+      guard places[InstanceName(change)] == place else { continue }
+      add(change.index, Self.view(of: change, registry, datacenter), Self.instanceBytes)
     }
     shrink()
+  }
+
+  /// Takes the record apart, so that what it holds is not counted twice.
+  private mutating func addKeys(_ record: consuming ChangeRecord) {
+    switch consume record {
+    case .set(let entry, let old):
+      let size = entry.key.bytes.count + entry.value.count
+      add(entry.modifyIndex, .set(entry, old: old), size)
+    case .deleted(let key, let old, let index):
+      add(index, .deleted(key, old: old), key.bytes.count)
+    case .tree(let prefix, let index): add(index, .tree(prefix), prefix.bytes.count)
+    case .instance: break
+    }
   }
 
   private struct InstanceName: Hashable {
@@ -117,10 +126,10 @@ package struct ChangeLog {
       ServiceHealthView(service, on: node, registry, datacenter), old: change.old)
   }
 
-  private mutating func add(_ index: UInt64, _ change: Change, _ size: Int) {
-    let entry = Entry(index: index, change: change, bytes: size + Self.overheadBytes)
-    entries.append(entry)
-    bytes += entry.bytes
+  private mutating func add(_ index: UInt64, _ change: consuming Change, _ size: Int) {
+    let size = size + Self.overheadBytes
+    entries.append(Entry(index: index, change: change, bytes: size))
+    bytes += size
   }
 
   private mutating func shrink() {

@@ -20,6 +20,8 @@ package final class ConsulAPI<B: Backend> {
   let limits: APILimits
   let site: Site
   let routes: [Route<B>]
+  /// What most writes are answered with.
+  let truth: HTTPResponse
   private let router: Router
   /// What the router's places mean.
   private let targets: [Target]
@@ -68,6 +70,7 @@ package final class ConsulAPI<B: Backend> {
       datacenter: node.configuration.datacenter, nodeName: node.configuration.nodeName,
       random: random)
     routes = Self.makeRoutes()
+    truth = Self.response(.truth)
     var router = Router()
     var targets: [Target] = []
     for (index, route) in routes.enumerated() {
@@ -318,7 +321,7 @@ package final class ConsulAPI<B: Backend> {
     }
   }
 
-  private func answer(_ reply: Proposal.Reply, _ outcome: Outcome) -> Answer {
+  func answer(_ reply: Proposal.Reply, _ outcome: Outcome) -> Answer {
     if case .refused(let refusal) = outcome { return Answer(refusal) }
     switch reply {
     case .empty: return .empty

@@ -96,8 +96,7 @@ extension ConsulAPI {
   static func kvPut(_ api: ConsulAPI, _ call: Call) throws(Refusal) {
     guard !call.name.isEmpty else { throw .bad("Missing key name") }
     try api.checkBodySize(call, isTransaction: false)
-    var set = KVSet(
-      key: Key(Array(call.name)), value: Array(call.request.body), flags: 0, mode: .plain)
+    var set = KVSetParts(key: call.name, value: call.request.body)
     if !call.query.isEmpty {
       try conflict(call.query, among: ["cas", "acquire", "release"])
       if let flags = call.query.bytes("flags") { set.flags = try UInt64(goParsing: flags) }
@@ -107,7 +106,14 @@ extension ConsulAPI {
       }
       set.mode = mode
     }
-    api.propose(Proposal(command: .kvSet(set), reply: .flag), call)
+    let responder = call.responder
+    api.backend.propose(set, call.context) { result in
+      switch result {
+      case .success(.flag(true)): responder.respond(api.truth)
+      case .success(let outcome): api.respond(api.answer(.flag, outcome), responder)
+      case .failure(let failure): api.respond(Answer(failure), responder)
+      }
+    }
   }
 
   /// Nil: a release that cannot succeed.

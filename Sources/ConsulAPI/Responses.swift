@@ -16,7 +16,9 @@ extension ConsulAPI {
     responder.respond(response(answer))
   }
 
-  func response(_ answer: Answer) -> HTTPResponse {
+  func response(_ answer: Answer) -> HTTPResponse { Self.response(answer) }
+
+  static func response(_ answer: Answer) -> HTTPResponse {
     // An error without a text has no type either; an empty `?raw` value has.
     let isBare = answer.body.isEmpty && answer.status != 200
     let contentType = isBare ? nil : answer.contentType

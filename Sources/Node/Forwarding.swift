@@ -96,39 +96,28 @@ extension Node {
   // MARK: At the node that took the request
 
   func forwardProposals(to leader: NodeID) {
-    // Read once: nothing below may look at `proposals` while it hands its commands out.
-    let origin = proposals.origin
-    var writer = Writer()
-    writer.u64(origin)
-    proposedSequences.removeAll(keepingCapacity: true)
-    var forwarded = 0
-    let oldest = proposals.hand(time: nil, now: loop.now) { sequence, payload in
-      if writer.bytes.count > Forwarding.frameBytes {
-        guard sendProposals(&writer, origin: origin, to: leader) else { return false }
+    var isFirst = true
+    // A frame at a time.
+    while !proposals.unsent.isEmpty {
+      var writer = Writer()
+      writer.u64(proposals.origin)
+      var sequences: [UInt64] = []
+      let oldest = proposals.hand(time: nil, now: loop.now) { sequence, payload in
+        guard writer.bytes.count <= Forwarding.frameBytes else { return false }
+        writer.blob(payload)
+        sequences.append(sequence)
+        return true
       }
-      writer.blob(payload)
-      proposedSequences.append(sequence)
-      forwarded += 1
-      return true
+      if isFirst { noteQueued(since: oldest) }
+      isFirst = false
+      guard !sequences.isEmpty else { return }
+      metrics.increment(counters.forwardedOut, by: UInt64(sequences.count))
+      guard transport.sendFrame(kind: FrameKind.proposals, payload: writer.bytes, to: leader)
+      else {
+        for sequence in sequences { proposals.giveBack(sequence) }
+        return
+      }
     }
-    noteQueued(since: oldest)
-    metrics.increment(counters.forwardedOut, by: UInt64(forwarded))
-    if !sendProposals(&writer, origin: origin, to: leader) {
-      for sequence in proposedSequences { proposals.giveBack(sequence) }
-    }
-  }
-
-  private func sendProposals(
-    _ writer: inout Writer, origin: UInt64, to leader: NodeID
-  ) -> Bool {
-    guard writer.bytes.count > 8 else { return true }
-    guard
-      transport.sendFrame(kind: FrameKind.proposals, payload: writer.bytes, to: leader)
-    else { return false }
-    writer = Writer()
-    writer.u64(origin)
-    proposedSequences.removeAll(keepingCapacity: true)
-    return true
   }
 
   func receiveProposalReplies(_ payload: [UInt8]) {
@@ -140,7 +129,7 @@ extension Node {
         let answer = try reader.u8()
         if answer == 0 {
           lastForwardedAnswer = loop.now
-          complete(sequence, try Outcome(from: &reader))
+          complete(sequence, try Outcome(from: &reader), now: loop.now)
         } else if answer == Forwarding.Refusal.overloaded.rawValue {
           fail(sequence, .overloaded("the leader has too much under way"))
         } else if answer == Forwarding.Refusal.diskFull.rawValue {

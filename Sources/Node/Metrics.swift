@@ -2,6 +2,8 @@
 ///
 /// Names as Consul's where the meaning is the same (`consul.raft.apply`), else `roost.…`. Writing
 /// is an array access; reading (a scrape) builds lists. Thread rule: the loop's thread only.
+///
+/// Unchecked exclusivity of the values is sound: no access to them calls anything outside this file.
 package final class Metrics {
   package struct CounterID: Sendable { package let index: Int }
   package struct HistogramID: Sendable { package let index: Int }
@@ -33,9 +35,9 @@ package final class Metrics {
   private struct Named { let name: String, labels: Labels }
 
   private var counterNames: [Named] = []
-  private var counterValues: [UInt64] = []
+  @safe @exclusivity(unchecked) private var counterValues: [UInt64] = []
   private var histogramNames: [Named] = []
-  private var histogramValues: [Histogram] = []
+  @safe @exclusivity(unchecked) private var histogramValues: [Histogram] = []
   private var gauges: [(named: Named, read: () -> Double)] = []
 
   package init() {}

@@ -18,7 +18,7 @@ package import Storage
 /// exactly once, never from inside the call that was given them.
 ///
 /// Unchecked exclusivity of some properties is sound: besides that thread rule, no access to them
-/// lasts over a call of anything but Raft's and the registry's pure functions.
+/// lasts over a call of anything but pure functions, Raft's, the registry's and the codec's.
 package final class Node {
   enum Phase {
     /// No log: looking for the others.
@@ -71,8 +71,10 @@ package final class Node {
   var obeyed = Effects()
   @safe @exclusivity(unchecked) var changes = ChangeSet()
   @safe @exclusivity(unchecked) var replies: [Reply] = []
+  /// Empty; takes the place of `replies` while those are run.
+  var spareReplies: [Reply] = []
 
-  var proposals: ProposalTable
+  @safe @exclusivity(unchecked) var proposals: ProposalTable
   /// Scratch of one batch.
   var proposedSequences: [UInt64] = []
   var proposedBatches = ProposedBatches()

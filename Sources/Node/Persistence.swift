@@ -140,7 +140,9 @@ extension Node {
   }
 
   private func submit(_ batch: LogBatch) {
-    for entry in batch.entries { logBytesSinceSnapshot += entry.payload.count + 32 }
+    var bytes = 0
+    for entry in batch.entries { bytes += entry.payload.count + 32 }
+    logBytesSinceSnapshot += bytes
     let (ticket, isToBeSubmitted) = disk.add(batch, now: loop.now)
     if isToBeSubmitted { writer.submit(batch, ticket: ticket) }
   }

@@ -63,7 +63,7 @@ struct ProposalTable {
   }
 
   mutating func add(
-    _ payload: [UInt8], deadline: UInt64, now: UInt64, isLeadersOwn: Bool = false,
+    _ payload: consuming [UInt8], deadline: UInt64, now: UInt64, isLeadersOwn: Bool = false,
     completion: @escaping Completion
   ) {
     if isLeadersOwn { leadersOwnCount += 1 }
@@ -115,17 +115,14 @@ struct ProposalTable {
     var taken = 0
     var oldest: UInt64?
     for sequence in unsent {
-      guard let position = position(sequence), var slot = slots[position].take() else {
+      guard let position = position(sequence),
+        let handing = slots[position]?.hand(sequence, time: time, now: now, body)
+      else {
         taken += 1
         continue
       }
-      oldest = min(oldest ?? slot.started, slot.started)
-      // The slot is taken out while it changes: its payload is stamped in place, not copied.
-      if let time { CommandEnvelope.stamp(&slot.payload, time: time) }
-      slot.isHanded = body(sequence, slot.payload)
-      slot.handedAt = now
-      slots[position] = slot
-      guard slot.isHanded else { break }
+      oldest = min(oldest ?? handing.started, handing.started)
+      guard handing.isHanded else { break }
       taken += 1
     }
     if taken == unsent.count {
@@ -200,6 +197,17 @@ struct ProposalTable {
 }
 
 extension ProposalTable.Slot {
+  /// In place: nothing of it is copied, and its payload only if a log holds it already.
+  fileprivate mutating func hand(
+    _ sequence: UInt64, time: UInt64?, now: UInt64,
+    _ body: (_ sequence: UInt64, _ payload: [UInt8]) -> Bool
+  ) -> (isHanded: Bool, started: UInt64) {
+    if let time { CommandEnvelope.stamp(&payload, time: time) }
+    isHanded = body(sequence, payload)
+    handedAt = now
+    return (isHanded, started)
+  }
+
   /// What a client is told when its time is over.
   var timeoutFailure: RequestFailure {
     isHanded || mayBeLogged
@@ -215,19 +223,35 @@ extension Node {
     _ command: Command, _ context: RequestContext,
     completion: @escaping (Result<Outcome, RequestFailure>) -> Void
   ) {
+    if !isStopped, command.needsHost { hooks.beforeHostCommand?() }
+    propose(context, completion) { header in CommandEnvelope.encode(command, header) }
+  }
+
+  /// The same for a KV write that still lies in a request.
+  package func propose(
+    _ set: KVSetParts, _ context: RequestContext,
+    completion: @escaping (Result<Outcome, RequestFailure>) -> Void
+  ) {
+    propose(context, completion) { header in CommandEnvelope.encode(set, header) }
+  }
+
+  @inline(__always)
+  private func propose(
+    _ context: RequestContext, _ completion: @escaping ProposalTable.Completion,
+    encode: (CommandEnvelope.Header) -> [UInt8]
+  ) {
     guard !isStopped else { return replyLater(.outcome(completion, .failure(.stopping))) }
-    if command.needsHost { hooks.beforeHostCommand?() }
     guard proposals.hasRoom else {
       metrics.increment(counters.overloaded)
       let failure = RequestFailure.overloaded("too many writes are under way on this node")
       return replyLater(.outcome(completion, .failure(failure)))
     }
-    let payload = CommandEnvelope.encode(
-      command, time: stampTime(), requestID: context.requestID,
-      // Without the client's word: a node that was paused did not know more then than now.
-      floor: context.requestID == nil
-        ? nil : min(context.requestFloor ?? .max, registry.stateIndex),
-      origin: proposals.nextStamp)
+    let payload = encode(
+      CommandEnvelope.Header(
+        time: stampTime(), origin: proposals.nextStamp, requestID: context.requestID,
+        // Without the client's word: a node that was paused did not know more then than now.
+        floor: context.requestID == nil
+          ? nil : min(context.requestFloor ?? .max, registry.stateIndex)))
     guard payload.count <= ProposalTable.payloadBytesMax else {
       let refusal = Refusal(status: 413, text: "the command is larger than 68 MB")
       return replyLater(.outcome(completion, .failure(.refused(refusal))))
@@ -277,12 +301,17 @@ extension Node {
     var payloads = takeReceivedPayloads()
     let forwardedCount = payloads.count
     let time = stampTime()
-    proposedSequences.removeAll(keepingCapacity: true)
+    var sequences: [UInt64] = []
+    // Filled here, not where every access is checked.
+    swap(&sequences, &proposedSequences)
+    sequences.removeAll(keepingCapacity: true)
+    payloads.reserveCapacity(payloads.count + proposals.unsent.count)
     let oldest = proposals.hand(time: time, now: loop.now) { sequence, payload in
-      proposedSequences.append(sequence)
+      sequences.append(sequence)
       payloads.append(payload)
       return true
     }
+    swap(&sequences, &proposedSequences)
     guard !payloads.isEmpty else { return }
     noteQueued(since: oldest)
     raft.step(.propose(payloads), into: &effects)
@@ -309,9 +338,9 @@ extension Node {
   }
 
   /// An entry of this node's making was applied here, or its leader has answered.
-  func complete(_ sequence: UInt64, _ outcome: Outcome) {
+  func complete(_ sequence: UInt64, _ outcome: Outcome, now: UInt64) {
     guard let slot = proposals.finish(sequence) else { return }
-    metrics.record(histograms.commit, (loop.now - min(loop.now, slot.started)) / 1000)
+    metrics.record(histograms.commit, (now - min(now, slot.started)) / 1000)
     replies.append(.outcome(slot.completion, .success(outcome)))
   }
 

@@ -10,6 +10,8 @@ extension Node {
   /// Watchers woken in one turn. The answers of one turn are on their way while the next is made,
   /// and a key that everybody watches stops neither the heartbeats nor other clients.
   static let wakesMax = 512
+  /// Room for so many replies stays.
+  private static let repliesKept = 4096
 
   func endTurn() {
     io?.isAtTurnEnd = true
@@ -36,7 +38,7 @@ extension Node {
   func obey() {
     while effects.isWorkLeft {
       swap(&effects, &obeyed)
-      for envelope in obeyed.send { send(envelope) }
+      transport.send(obeyed.send)
       persist(&obeyed)
       if !obeyed.snapshotReads.isEmpty || !obeyed.snapshotChunks.isEmpty
         || obeyed.compactedThrough != nil
@@ -49,13 +51,7 @@ extension Node {
     }
   }
 
-  func send(_ envelope: Envelope) {
-    if case .snapshotChunk = envelope.message {
-      transport.sendBulk(envelope.message, to: envelope.to)
-    } else {
-      transport.send(envelope.message, to: envelope.to)
-    }
-  }
+  func send(_ envelope: Envelope) { transport.send([envelope]) }
 
   /// Applies what is committed; true when it applied something that Raft must be told.
   @discardableResult
@@ -64,23 +60,9 @@ extension Node {
     let committed = raft.commitIndex
     guard first <= committed else { return false }
     let last = LogIndex(min(committed.value, first.value + Self.applyMax - 1))
-    let isLeader = raft.role == .leader
     noteCommitted()
     let start = Self.microseconds()
-    for entry in raft.entries(from: first, through: last) {
-      guard entry.kind == .command else { continue }
-      let outcome = registry.apply(entry.payload, index: entry.index.value, changes: &changes)
-      if let stamp = CommandEnvelope.origin(of: entry.payload) {
-        if stamp.origin == proposals.origin {
-          complete(stamp.sequence, outcome)
-        } else if isLeader, forwarding.answer(stamp, outcome) {
-          flushAnswers()
-        }
-      }
-      if entry.index.value % Gossip.samplePeriod == 0 {
-        gossip.sample(index: entry.index.value, hash: registry.runningHash)
-      }
-    }
+    apply(raft.entries(from: first, through: last), to: &registry)
     metrics.increment(counters.applied, by: last.value - first.value + 1)
     metrics.record(histograms.applyBatch, Self.microseconds() - start)
     raft.step(.applied(through: last), into: &effects)
@@ -90,6 +72,29 @@ extension Node {
       return false
     }
     return true
+  }
+
+  /// One access to the state for the whole pass: a checked one costs as much as a tenth of what
+  /// an entry does. So nothing called from here may look at `registry`.
+  private func apply(_ entries: ArraySlice<Entry>, to registry: inout Registry) {
+    let isLeader = raft.role == .leader
+    let now = loop.now
+    var context = ApplyContext()
+    swap(&context.changes, &changes)
+    for entry in entries where entry.kind == .command {
+      let outcome = registry.apply(entry.payload, index: entry.index.value, in: &context)
+      if let stamp = CommandEnvelope.origin(of: entry.payload) {
+        if stamp.origin == proposals.origin {
+          complete(stamp.sequence, outcome, now: now)
+        } else if isLeader, forwarding.answer(stamp, outcome) {
+          flushAnswers()
+        }
+      }
+      if entry.index.value % Gossip.samplePeriod == 0 {
+        gossip.sample(index: entry.index.value, hash: registry.runningHash)
+      }
+    }
+    swap(&context.changes, &changes)
   }
 
   /// Leadership as the rest of the node sees it.
@@ -106,6 +111,7 @@ extension Node {
     let start = Self.microseconds()
     var batch: [Reply] = []
     swap(&batch, &replies)
+    swap(&replies, &spareReplies)
     for reply in batch {
       switch reply {
       case .outcome(let completion, let result): completion(result)
@@ -114,6 +120,9 @@ extension Node {
       }
     }
     metrics.record(histograms.reply, Self.microseconds() - start)
+    guard batch.capacity <= Self.repliesKept else { return }
+    batch.removeAll(keepingCapacity: true)
+    swap(&spareReplies, &batch)
   }
 
   /// Exclusive, though it only reads: it would be copied for a shared access.
@@ -126,6 +135,11 @@ extension Node {
       swap(&batch, &changes)
       for hook in hooks.registryChanged { hook(batch) }
       watchers.note(batch)
+      // What a hook may have added meanwhile stays.
+      if changes.isEmpty {
+        batch.removeAllKeepingRoom()
+        swap(&batch, &changes)
+      }
     }
     guard watchers.hasDue else { return }
     for wake in watchers.takeDue(atMost: Self.wakesMax) { wake() }

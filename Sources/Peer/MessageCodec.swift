@@ -81,10 +81,9 @@ package enum MessageCodec {
     writer.varint(m.commitIndex.value)
     writer.varint(UInt64(m.entries.count))
     for entry in m.entries {
-      writer.varint(entry.index.value)
-      writer.varint(entry.term.value)
-      writer.u8(entry.kind.rawValue)
-      writer.blob(entry.payload)
+      writer.entry(
+        index: entry.index.value, term: entry.term.value, kind: entry.kind.rawValue,
+        payload: entry.payload)
     }
   }
 
@@ -115,11 +114,17 @@ package enum MessageCodec {
   /// At least as much as the encoded message takes, for the bound of a queue.
   static func bytesMax(of message: Message) -> Int {
     switch message {
-    case .append(let m): m.entries.reduce(64) { $0 + $1.payload.count + 32 }
+    case .append(let m): bytesMax(of: m.entries)
     case .snapshotChunk(let m):
       m.meta.configuration.members.reduce(256 + m.data.count) { $0 + $1.context.count + 48 }
     default: 64
     }
+  }
+
+  private static func bytesMax(of entries: [Entry]) -> Int {
+    var bytes = 64
+    for index in entries.indices { bytes += entries[index].payload.count + 32 }
+    return bytes
   }
 
   // MARK: Decoding

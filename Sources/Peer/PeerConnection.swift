@@ -127,6 +127,14 @@ final class PeerConnection: TCPConnectionDelegate {
     }
   }
 
+  /// A whole frame; false when the connection is not open.
+  func send(_ frame: [UInt8]) -> Bool {
+    guard isOpen, let tcp else { return false }
+    tcp.output.withStorage { bytes in bytes.append(contentsOf: frame) }
+    tcp.flushAtTurnEnd()
+    return true
+  }
+
   private func sendFrame(_ kind: Frame.Kind, _ body: (inout Writer) -> Void) -> Int? {
     guard let tcp else { return nil }
     let sent = tcp.output.withStorage { bytes in

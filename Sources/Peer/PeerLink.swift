@@ -45,6 +45,18 @@ final class PeerLink {
     counters.bytesSent += UInt64(bytes)
   }
 
+  /// A whole frame with a message; empty: it is too long to be sent.
+  func send(_ frame: [UInt8], queueBytesMax: Int) {
+    guard !frame.isEmpty, let connection = raft.connection,
+      PeerLink.hasRoom(connection, frame.count, queueBytesMax), connection.send(frame)
+    else {
+      counters.messagesDropped += 1
+      return
+    }
+    counters.messagesSent += 1
+    counters.bytesSent += UInt64(frame.count)
+  }
+
   func sendFrame(kind: UInt8, payload: [UInt8], queueBytesMax: Int) -> Bool {
     guard let connection = raft.connection,
       PeerLink.hasRoom(connection, payload.count, queueBytesMax),

@@ -52,6 +52,7 @@ package final class PeerTransport {
   private var nextProbe: UInt64 = 1
   private var ticker: TimerID?
   private var isClosed = false
+  private var sharedAppend = SharedAppend()
   private var rejectionSecond: UInt64 = 0
   private var rejectionsInSecond = 0
 
@@ -136,8 +137,22 @@ package final class PeerTransport {
     link.send(message, on: link.raft, queueBytesMax: limits.queueBytesMax)
   }
 
+  /// All that is to be said at one time, in order. Entries that several peers get are encoded once.
+  package func send(_ envelopes: [Envelope]) {
+    for envelope in envelopes {
+      switch envelope.message {
+      case .append(let append) where !append.entries.isEmpty && envelopes.count > 1:
+        guard let link = link(envelope.to) else { continue }
+        link.send(sharedAppend.frame(of: append, limits), queueBytesMax: limits.queueBytesMax)
+      case .snapshotChunk: sendBulk(envelope.message, to: envelope.to)
+      default: send(envelope.message, to: envelope.to)
+      }
+    }
+    sharedAppend.forget()
+  }
+
   /// For snapshot chunks: a connection of its own, so that heartbeats never wait behind them.
-  package func sendBulk(_ message: Message, to peer: NodeID) {
+  private func sendBulk(_ message: Message, to peer: NodeID) {
     guard let link = link(peer) else { return }
     link.send(message, on: link.bulk, queueBytesMax: limits.bulkQueueBytesMax)
   }

@@ -24,6 +24,14 @@ struct EntryLog: Equatable, Sendable {
 
   static func cost(_ entry: Entry) -> Int { entry.payload.count + entryOverheadBytes }
 
+  static func cost(_ entries: ArraySlice<Entry>) -> Int {
+    var sum = 0
+    for position in entries.indices {
+      sum += entries[position].payload.count + entryOverheadBytes
+    }
+    return sum
+  }
+
   var firstIndex: LogIndex { baseIndex.next }
   var lastIndex: LogIndex { LogIndex(baseIndex.value + UInt64(entries.count)) }
   var lastTerm: Term { entries.last?.term ?? baseTerm }
@@ -47,6 +55,16 @@ struct EntryLog: Equatable, Sendable {
     guard first <= last else { return [] }
     let start = Int(first.value - baseIndex.value - 1)
     return entries[start..<(start + Int(last.value - first.value) + 1)]
+  }
+
+  /// What the commands in `from ... through` cost.
+  func commandCost(from: LogIndex, through: LogIndex) -> Int {
+    let part = slice(from: from, through: through)
+    var sum = 0
+    for position in part.indices where part[position].kind == .command {
+      sum += part[position].payload.count + Self.entryOverheadBytes
+    }
+    return sum
   }
 
   /// One batch from `from` on: within both limits, but at least one entry when there is one.

@@ -53,9 +53,7 @@ extension RaftCore {
       voter == id ? persistedIndex : peer(voter)?.matchIndex ?? .zero
     }
     guard index > commitIndex, log.term(at: index) == term else { return }
-    for entry in log.slice(from: commitIndex.next, through: index) where entry.kind == .command {
-      leading.uncommittedBytes -= EntryLog.cost(entry)
-    }
+    leading.uncommittedBytes -= log.commandCost(from: commitIndex.next, through: index)
     leading.stalledTicks = 0
     let wasEstablished = isEstablishedLeader
     commit(through: index, into: &effects)
@@ -121,7 +119,7 @@ extension RaftCore {
         from: next, entriesMax: options.appendEntriesMax, bytesMax: options.appendBytesMax)
       batch.from = next
       batch.entries = Array(slice)
-      batch.bytes = slice.reduce(0) { $0 + EntryLog.cost($1) }
+      batch.bytes = EntryLog.cost(slice)
     }
     let entries = isBare ? [] : batch.entries
     let last = LogIndex(next.value - 1 + UInt64(entries.count))

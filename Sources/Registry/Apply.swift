@@ -8,12 +8,21 @@ extension Registry {
   package mutating func apply(
     _ payload: [UInt8], index: UInt64, changes: inout ChangeSet
   ) -> Outcome {
-    invariant(index > lastIndex, "apply of index \(index) after \(lastIndex)")
-    lastIndex = index
-    var context = ApplyContext(index: index &+ indexOffset, time: 0, changes: ChangeSet())
+    var context = ApplyContext()
     // Moved in and out, so that its arrays are never shared.
     swap(&context.changes, &changes)
     defer { swap(&context.changes, &changes) }
+    return apply(payload, index: index, in: &context)
+  }
+
+  /// The same as one of many: what it touched is added to the context's changes.
+  package mutating func apply(
+    _ payload: [UInt8], index: UInt64, in context: inout ApplyContext
+  ) -> Outcome {
+    invariant(index > lastIndex, "apply of index \(index) after \(lastIndex)")
+    lastIndex = index
+    context.index = index &+ indexOffset
+    context.time = 0
     let outcome = decodeAndApply(payload, &context)
     runningHash = mix(mix(runningHash, index), UInt64(Checksum.crc32c(payload)))
     runningHash = mix(runningHash, outcome.fingerprint)

@@ -103,4 +103,19 @@ package struct ChangeSet: Equatable, Sendable {
       && !sessionsChanged && agentChecks.isEmpty && sessionIDs.isEmpty
   }
   package mutating func removeAll() { self = ChangeSet() }
+
+  /// Empties it and keeps what KV writes use, unless that has become large.
+  package mutating func removeAllKeepingRoom() {
+    var emptied = ChangeSet()
+    if records.capacity <= Self.recordsKept {
+      swap(&emptied.keys, &keys)
+      swap(&emptied.records, &records)
+      emptied.keys.removeAll(keepingCapacity: true)
+      emptied.records.removeAll(keepingCapacity: true)
+    }
+    self = emptied
+  }
+
+  /// Room for so many records stays.
+  private static let recordsKept = 4096
 }

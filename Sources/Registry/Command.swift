@@ -47,6 +47,19 @@ package enum Command: Equatable, Sendable {
   case cluster(ClusterRecord, replacesID: Bool)
 }
 
+/// A `KVSet` whose key and value still lie in something larger, an HTTP request: they are copied
+/// once, into the bytes of the command.
+package struct KVSetParts {
+  package var key: ArraySlice<UInt8>
+  package var value: ArraySlice<UInt8>
+  package var flags: UInt64 = 0
+  package var mode = KVSet.Mode.plain
+  package init(key: ArraySlice<UInt8>, value: ArraySlice<UInt8>) {
+    self.key = key
+    self.value = value
+  }
+}
+
 package struct KVSet: Equatable, Sendable {
   package enum Mode: Equatable, Sendable {
     case plain
@@ -64,6 +77,11 @@ package struct KVSet: Equatable, Sendable {
     self.value = value
     self.flags = flags
     self.mode = mode
+  }
+
+  package init(_ parts: KVSetParts) {
+    self.init(
+      key: Key(Array(parts.key)), value: Array(parts.value), flags: parts.flags, mode: parts.mode)
   }
 }
 

@@ -19,30 +19,29 @@ extension CommandEnvelope {
   package static func encode(
     _ command: Command, time: UInt64, requestID: UniqueID?, floor: UInt64?, origin: OriginStamp?
   ) -> [UInt8] {
-    var writer = Writer(reserving: 64)
-    if case .kvSet(let set) = command {
-      writer = Writer(reserving: 64 + set.key.bytes.count + set.value.count)
-    } else if case .restoreChunk(let chunk) = command {
-      writer = Writer(reserving: 96 + chunk.bytes.count)
-    }
-    writer.u8(Self.version)
-    writer.u64(time)
-    writer.u8(
-      (requestID == nil ? 0 : Self.hasRequestID) | (origin == nil ? 0 : Self.hasOrigin)
-        | (floor == nil ? 0 : Self.hasFloor))
-    origin?.encode(into: &writer)
-    if let requestID { writer.uniqueID(requestID) }
-    if let floor { writer.u64(floor) }
+    encode(command, Header(time: time, origin: origin, requestID: requestID, floor: floor))
+  }
+
+  package static func encode(_ command: Command, _ header: Header) -> [UInt8] {
+    var writer = Writer(reserving: Header.bytesMax + command.bodyBytes)
+    header.encode(into: &writer)
     command.encode(into: &writer)
+    return writer.bytes
+  }
+
+  package static func encode(_ set: KVSetParts, _ header: Header) -> [UInt8] {
+    var writer = Writer(
+      reserving: Header.bytesMax + Command.kvSetBytes(set.key.count, set.value.count))
+    header.encode(into: &writer)
+    writer.u8(CommandTag.kvSet.rawValue)
+    set.encode(into: &writer)
     return writer.bytes
   }
 
   /// Sets the time in encoded bytes without decoding them; nothing happens if they are too short.
   package static func stamp(_ bytes: inout [UInt8], time: UInt64) {
     guard bytes.count >= timeOffset + 8 else { return }
-    for i in 0..<8 {
-      bytes[timeOffset + i] = UInt8(truncatingIfNeeded: time >> UInt64(8 * i))
-    }
+    bytes.setU64(time, at: timeOffset)
   }
 
   /// Sets the floor in encoded bytes that have one.
@@ -50,15 +49,37 @@ extension CommandEnvelope {
     guard bytes.count > timeOffset + 8, bytes[timeOffset + 8] & hasFloor != 0 else { return }
     let start = timeOffset + 9 + (bytes[timeOffset + 8] & hasOrigin != 0 ? 20 : 0) + 16
     guard bytes.count >= start + 8 else { return }
-    for i in 0..<8 { bytes[start + i] = UInt8(truncatingIfNeeded: floor >> UInt64(8 * i)) }
+    bytes.setU64(floor, at: start)
   }
 
   /// What stands before the command.
-  struct Header {
+  package struct Header {
     let time: UInt64
     let origin: OriginStamp?
     let requestID: UniqueID?
     let floor: UInt64?
+
+    static var bytesMax: Int { 1 + 8 + 1 + 20 + 16 + 8 }
+
+    package init(time: UInt64, origin: OriginStamp?, requestID: UniqueID?, floor: UInt64?) {
+      self.time = time
+      self.origin = origin
+      self.requestID = requestID
+      self.floor = floor
+    }
+
+    func encode(into writer: inout Writer) {
+      let start = writer.zeros(
+        CommandEnvelope.originOffset + (origin == nil ? 0 : OriginStamp.bytes))
+      writer.bytes[start] = CommandEnvelope.version
+      writer.bytes.setU64(time, at: start + CommandEnvelope.timeOffset)
+      writer.bytes[start + CommandEnvelope.originOffset - 1] =
+        (requestID == nil ? 0 : hasRequestID) | (origin == nil ? 0 : hasOrigin)
+        | (floor == nil ? 0 : hasFloor)
+      origin?.store(into: &writer.bytes, at: start + CommandEnvelope.originOffset)
+      if let requestID { writer.uniqueID(requestID) }
+      if let floor { writer.u64(floor) }
+    }
 
     init(from reader: inout Reader) throws(WireError) {
       let version = try reader.u8()
@@ -102,6 +123,17 @@ enum CommandTag: UInt8 {
 }
 
 extension Command {
+  /// About as many bytes as it takes: what is large is not to be moved while it is encoded.
+  fileprivate var bodyBytes: Int {
+    switch self {
+    case .kvSet(let set): Self.kvSetBytes(set.key.bytes.count, set.value.count)
+    case .restoreChunk(let chunk): 64 + chunk.bytes.count
+    default: 64
+    }
+  }
+
+  fileprivate static func kvSetBytes(_ key: Int, _ value: Int) -> Int { 32 + key + value }
+
   var tag: CommandTag {
     switch self {
     case .kvSet: .kvSet

@@ -18,12 +18,21 @@ struct ClusterIndexes: Equatable, Sendable {
   var queries: UInt64 = 0
 }
 
-/// What one apply works with.
-struct ApplyContext {
-  let index: UInt64
+/// What one apply works with, and the next one of the same pass after it.
+package struct ApplyContext {
+  var index: UInt64
   /// Milliseconds since 1970, stamped by the leader.
   var time: UInt64
-  var changes: ChangeSet
+  package var changes: ChangeSet
+
+  init(index: UInt64, time: UInt64, changes: ChangeSet) {
+    self.index = index
+    self.time = time
+    self.changes = changes
+  }
+
+  /// For a pass of applies.
+  package init() { self.init(index: 0, time: 0, changes: ChangeSet()) }
 }
 
 extension Registry {

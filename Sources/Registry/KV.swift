@@ -1,3 +1,5 @@
+import Wire
+
 /// A stored entry. A million of them are kept, so the fields that most entries leave at zero sit
 /// in a box of their own.
 struct StoredValue: Sendable {
@@ -28,7 +30,7 @@ struct StoredValue: Sendable {
     index: UInt64
   ) -> StoredValue? {
     if let old, old.flags == flags, old.lockIndex == lockIndex, old.session == session,
-      old.value == value
+      old.value.isEqual(to: value)
     {
       return nil
     }

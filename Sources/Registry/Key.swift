@@ -1,3 +1,5 @@
+import Wire
+
 /// A KV key: bytes, compared as bytes (never as `String`, whose equality is Unicode-canonical).
 package struct Key: Hashable, Comparable, Sendable {
   package let bytes: [UInt8]
@@ -12,15 +14,8 @@ package struct Key: Hashable, Comparable, Sendable {
     bytes = foldedName(text).utf8.filter { $0 != UInt8(ascii: "-") }
   }
 
-  package static func < (a: Key, b: Key) -> Bool {
-    let shared = min(a.bytes.count, b.bytes.count)
-    for i in 0..<shared {
-      let x = a.bytes[i]
-      let y = b.bytes[i]
-      if x != y { return x < y }
-    }
-    return a.bytes.count < b.bytes.count
-  }
+  package static func == (a: Key, b: Key) -> Bool { a.bytes.isEqual(to: b.bytes) }
+  package static func < (a: Key, b: Key) -> Bool { a.bytes.isBelow(b.bytes) }
 
   package func hasPrefix(_ prefix: Key) -> Bool { bytes.starts(with: prefix.bytes) }
 
@@ -38,7 +33,12 @@ extension Key: TreeKey {
     return i
   }
 
+  package func sharesPrefix(_ length: Int, with other: Key) -> Bool {
+    bytes.isEqual(to: other.bytes, first: length)
+  }
+
   package func hint(after skip: Int) -> UInt64 {
+    if bytes.count - skip >= 8 { return bytes.bigEndianU64(at: skip) }
     let end = min(bytes.count, skip + 8)
     guard skip < end else { return 0 }
     var hint: UInt64 = 0

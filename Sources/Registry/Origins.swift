@@ -49,14 +49,20 @@ struct Origins: Sendable {
 
   /// Says whether the command is new, and forgets what is acknowledged.
   mutating func judge(_ stamp: OriginStamp, index: UInt64) -> Verdict {
-    guard let place = known.firstIndex(where: { $0.origin == stamp.origin }) else { return .new }
+    guard let place = place(of: stamp.origin) else { return .new }
     known[place].lastIndex = index
     known[place].acknowledge(stamp.acknowledgedThrough)
     return known[place].verdict(stamp.sequence)
   }
 
+  /// By place, which copies none of them.
+  private func place(of origin: UInt64) -> Int? {
+    for place in known.indices where known[place].origin == origin { return place }
+    return nil
+  }
+
   mutating func remember(_ stamp: OriginStamp, _ outcome: Outcome, index: UInt64) {
-    if let place = known.firstIndex(where: { $0.origin == stamp.origin }) {
+    if let place = place(of: stamp.origin) {
       known[place].insert(Answered(sequence: stamp.sequence, outcome: outcome))
       return
     }
@@ -153,34 +159,31 @@ extension CommandEnvelope {
   static var hasRequestID: UInt8 { 1 }
   static var hasOrigin: UInt8 { 2 }
   static var hasFloor: UInt8 { 4 }
-  private static var originOffset: Int { timeOffset + 8 + 1 }
+  static var originOffset: Int { timeOffset + 8 + 1 }
 
   /// The stamp of encoded bytes, without decoding the rest. Nil when they have none.
   package static func origin(of bytes: [UInt8]) -> OriginStamp? {
     guard bytes.count >= originOffset + 20, bytes[0] == version,
       bytes[originOffset - 1] & hasOrigin != 0
     else { return nil }
-    var numbers: (origin: UInt64, sequence: UInt64) = (0, 0)
-    for i in 0..<8 {
-      numbers.origin |= UInt64(bytes[originOffset + i]) << UInt64(8 * i)
-      numbers.sequence |= UInt64(bytes[originOffset + 8 + i]) << UInt64(8 * i)
-    }
-    var pending: UInt64 = 0
-    for i in 0..<4 { pending |= UInt64(bytes[originOffset + 16 + i]) << UInt64(8 * i) }
+    let sequence = bytes.u64(at: originOffset + 8)
+    let pending = UInt64(bytes.u32(at: originOffset + 16))
     return OriginStamp(
-      origin: numbers.origin, sequence: numbers.sequence,
-      acknowledgedThrough: numbers.sequence - min(numbers.sequence, pending))
+      origin: bytes.u64(at: originOffset), sequence: sequence,
+      acknowledgedThrough: sequence - min(sequence, pending))
   }
 }
 
 extension OriginStamp {
   /// `u64 origin`, `u64 sequence`, `u32 sequence - acknowledgedThrough`.
-  func encode(into writer: inout Writer) {
-    writer.u64(origin)
-    writer.u64(sequence)
+  func store(into bytes: inout [UInt8], at start: Int) {
+    bytes.setU64(origin, at: start)
+    bytes.setU64(sequence, at: start + 8)
     let pending = sequence - min(sequence, acknowledgedThrough)
-    writer.u32(UInt32(clamping: pending))
+    bytes.setU32(UInt32(clamping: pending), at: start + 16)
   }
+
+  static var bytes: Int { 20 }
 
   init(from reader: inout Reader) throws(WireError) {
     origin = try reader.u64()

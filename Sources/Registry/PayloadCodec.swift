@@ -7,18 +7,7 @@ extension KVSet {
     writer.key(key)
     writer.blob(value)
     writer.varint(flags)
-    switch mode {
-    case .plain: writer.u8(0)
-    case .cas(let index):
-      writer.u8(1)
-      writer.varint(index)
-    case .acquire(let session):
-      writer.u8(2)
-      writer.uniqueID(session)
-    case .release(let session):
-      writer.u8(3)
-      writer.uniqueID(session)
-    }
+    mode.encode(into: &writer)
   }
 
   init(from reader: inout Reader) throws(WireError) {
@@ -32,6 +21,33 @@ extension KVSet {
     case 3: mode = .release(try reader.uniqueID())
     case let tag: throw .unknownTag(UInt64(tag))
     }
+  }
+}
+
+extension KVSet.Mode {
+  fileprivate func encode(into writer: inout Writer) {
+    switch self {
+    case .plain: writer.u8(0)
+    case .cas(let index):
+      writer.u8(1)
+      writer.varint(index)
+    case .acquire(let session):
+      writer.u8(2)
+      writer.uniqueID(session)
+    case .release(let session):
+      writer.u8(3)
+      writer.uniqueID(session)
+    }
+  }
+}
+
+extension KVSetParts {
+  /// As the `KVSet` of these parts.
+  func encode(into writer: inout Writer) {
+    writer.blob(key)
+    writer.blob(value)
+    writer.varint(flags)
+    mode.encode(into: &writer)
   }
 }
 

@@ -124,8 +124,8 @@ package struct Tree<K: TreeKey, V: Sendable>: Sendable {
   ) -> (key: K, node: Node)? {
     if !isKnownUniquelyReferenced(&node) { node = Node(copying: node) }
     if node.children.isEmpty {
-      let slot = node.lowerBound(key)
-      if slot < node.keys.count, !(key < node.keys[slot]) {
+      let (slot, isFound) = node.find(key)
+      if isFound {
         if let value = body(node.values[slot]) { node.values[slot] = value }
         return nil
       }
@@ -143,9 +143,8 @@ package struct Tree<K: TreeKey, V: Sendable>: Sendable {
   private static func remove(_ key: K, from node: inout Node) -> V? {
     if !isKnownUniquelyReferenced(&node) { node = Node(copying: node) }
     if node.children.isEmpty {
-      let slot = node.lowerBound(key)
-      guard slot < node.keys.count, !(key < node.keys[slot]) else { return nil }
-      return node.removeEntry(at: slot)
+      let (slot, isFound) = node.find(key)
+      return isFound ? node.removeEntry(at: slot) : nil
     }
     let slot = node.childIndex(for: key)
     let removed = remove(key, from: &node.children[slot])

@@ -6,6 +6,8 @@
 package protocol TreeKey: Comparable, Sendable {
   /// How many leading bytes the keys have in common.
   func commonPrefix(with other: Self) -> Int
+  /// Whether the keys have their first `length` bytes in common.
+  func sharesPrefix(_ length: Int, with other: Self) -> Bool
   /// The bytes that follow the first `skip`, as a big-endian number, padded with zeros. For keys
   /// that have the first `skip` bytes in common, different hints are ordered as the keys are.
   func hint(after skip: Int) -> UInt64
@@ -13,6 +15,7 @@ package protocol TreeKey: Comparable, Sendable {
 
 extension TreeKey {
   package func commonPrefix(with other: Self) -> Int { 0 }
+  package func sharesPrefix(_ length: Int, with other: Self) -> Bool { length == 0 }
   package func hint(after skip: Int) -> UInt64 { 0 }
 }
 
@@ -77,7 +80,7 @@ final class TreeNode<K: TreeKey, V: Sendable>: @unchecked Sendable {
   /// Every hint is that of its key.
   private var hasRightHints: Bool {
     hints == keys.map { $0.hint(after: skip) }
-      && keys.allSatisfy { skip == 0 || $0.commonPrefix(with: keys[0]) >= skip }
+      && keys.allSatisfy { skip == 0 || $0.sharesPrefix(skip, with: keys[0]) }
   }
 
   /// The same for every leaf below it, or nil when the tree is out of balance.
@@ -89,14 +92,22 @@ final class TreeNode<K: TreeKey, V: Sendable>: @unchecked Sendable {
     return depth + 1
   }
 
-  /// The slot of the first key that is not below `key`.
-  func lowerBound(_ key: K) -> Int {
-    guard let first = keys.first, let last = hints.last else { return 0 }
-    if skip > 0, key.commonPrefix(with: first) < skip { return first < key ? keys.count : 0 }
+  /// The slot of the first key that is not below `key`, and whether it is `key` itself.
+  func find(_ key: K) -> (slot: Int, isFound: Bool) {
+    guard let last = hints.last else { return (0, false) }
+    // Held once, not for each key that is looked at.
+    let keys = keys
+    if skip > 0, !key.sharesPrefix(skip, with: keys[0]) {
+      return (keys[0] < key ? keys.count : 0, false)
+    }
     let hint = key.hint(after: skip)
     // Keys often come in order: the end is tried first.
-    return last < hint ? keys.count : search(key, hint)
+    if last < hint { return (keys.count, false) }
+    let slot = search(key, hint, keys)
+    return (slot, slot < keys.count && hints[slot] == hint && keys[slot] == key)
   }
+
+  func lowerBound(_ key: K) -> Int { find(key).slot }
 
   /// The slot of `key` itself, in a leaf.
   ///
@@ -104,13 +115,13 @@ final class TreeNode<K: TreeKey, V: Sendable>: @unchecked Sendable {
   /// miss or two): one that does not is equal to none of these, wherever the search ends.
   func slot(of key: K) -> Int? {
     let hint = key.hint(after: skip)
-    let slot = search(key, hint)
+    let slot = search(key, hint, keys)
     return slot < hints.count && hints[slot] == hint && keys[slot] == key ? slot : nil
   }
 
   /// The first slot that is not below, for a key that shares the prefix.
   @inline(__always)
-  private func search(_ key: K, _ hint: UInt64) -> Int {
+  private func search(_ key: K, _ hint: UInt64, _ keys: [K]) -> Int {
     var low = 0
     var high = hints.count
     while low < high {
@@ -124,8 +135,8 @@ final class TreeNode<K: TreeKey, V: Sendable>: @unchecked Sendable {
 
   /// The child that holds `key`: as many separators are not above it.
   func childIndex(for key: K) -> Int {
-    let slot = lowerBound(key)
-    return slot < keys.count && !(key < keys[slot]) ? slot + 1 : slot
+    let (slot, isFound) = find(key)
+    return isFound ? slot + 1 : slot
   }
 
   func insertEntry(_ key: K, _ value: V, at slot: Int) {
@@ -136,7 +147,7 @@ final class TreeNode<K: TreeKey, V: Sendable>: @unchecked Sendable {
   }
 
   private func insertKey(_ key: K, at slot: Int) {
-    guard let first = keys.first, key.commonPrefix(with: first) >= skip else {
+    guard let first = keys.first, key.sharesPrefix(skip, with: first) else {
       keys.insert(key, at: slot)
       makeHints()
       return

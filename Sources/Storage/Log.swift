@@ -266,9 +266,7 @@ extension Log {
   }
 
   private func beginRecord() -> Int {
-    let start = buffer.bytes.count
-    buffer.bytes.append(contentsOf: repeatElement(0, count: LogRecordHeader.bytes))
-    return start
+    buffer.zeros(LogRecordHeader.bytes)
   }
 
   private func endRecord(_ record: consuming PendingRecord) {
@@ -276,7 +274,7 @@ extension Log {
     invariant(length <= LogOptions.recordBytesMax, "a batch of \(length) bytes")
     record.bytes = LogRecordHeader.recordBytes(payload: length)
     let padding = record.start + record.bytes - buffer.bytes.count
-    buffer.bytes.append(contentsOf: repeatElement(0, count: padding))
+    buffer.zeros(padding)
     // Until the record is placed, the header keeps the length only.
     Fixed.store32(&buffer.bytes, record.start + 4, UInt32(length))
     pending.append(record)

@@ -153,10 +153,9 @@ extension LogBatch {
     }
     writer.varint(UInt64(entries.count))
     for entry in entries {
-      writer.varint(entry.index.value)
-      writer.varint(entry.term.value)
-      writer.u8(entry.kind.rawValue)
-      writer.blob(entry.payload)
+      writer.entry(
+        index: entry.index.value, term: entry.term.value, kind: entry.kind.rawValue,
+        payload: entry.payload)
     }
   }
 
@@ -190,19 +189,11 @@ extension LogBatch {
 /// Little-endian numbers at fixed places; the caller has checked that the bytes are there.
 enum Fixed {
   static func store32(_ bytes: inout [UInt8], _ at: Int, _ value: UInt32) {
-    for i in 0..<4 { bytes[at + i] = UInt8(truncatingIfNeeded: value >> UInt32(8 * i)) }
+    bytes.setU32(value, at: at)
   }
   static func store64(_ bytes: inout [UInt8], _ at: Int, _ value: UInt64) {
-    for i in 0..<8 { bytes[at + i] = UInt8(truncatingIfNeeded: value >> UInt64(8 * i)) }
+    bytes.setU64(value, at: at)
   }
-  static func load32(_ bytes: [UInt8], _ at: Int) -> UInt32 {
-    var value: UInt32 = 0
-    for i in 0..<4 { value |= UInt32(bytes[at + i]) << UInt32(8 * i) }
-    return value
-  }
-  static func load64(_ bytes: [UInt8], _ at: Int) -> UInt64 {
-    var value: UInt64 = 0
-    for i in 0..<8 { value |= UInt64(bytes[at + i]) << UInt64(8 * i) }
-    return value
-  }
+  static func load32(_ bytes: [UInt8], _ at: Int) -> UInt32 { bytes.u32(at: at) }
+  static func load64(_ bytes: [UInt8], _ at: Int) -> UInt64 { bytes.u64(at: at) }
 }

@@ -26,19 +26,36 @@ package struct Reader: Sendable {
     return bytes[offset]
   }
 
-  package mutating func u16() throws(WireError) -> UInt16 { UInt16(try fixed(2)) }
-  package mutating func u32() throws(WireError) -> UInt32 { UInt32(try fixed(4)) }
-  package mutating func u64() throws(WireError) -> UInt64 { try fixed(8) }
+  package mutating func u16() throws(WireError) -> UInt16 {
+    guard remaining >= 2 else { throw .truncated }
+    defer { offset += 2 }
+    return bytes.u16(at: offset)
+  }
 
-  private mutating func fixed(_ count: Int) throws(WireError) -> UInt64 {
-    guard remaining >= count else { throw .truncated }
-    var value: UInt64 = 0
-    for i in 0..<count { value |= UInt64(bytes[offset + i]) << UInt64(8 * i) }
-    offset += count
-    return value
+  package mutating func u32() throws(WireError) -> UInt32 {
+    guard remaining >= 4 else { throw .truncated }
+    defer { offset += 4 }
+    return bytes.u32(at: offset)
+  }
+
+  package mutating func u64() throws(WireError) -> UInt64 {
+    guard remaining >= 8 else { throw .truncated }
+    defer { offset += 8 }
+    return bytes.u64(at: offset)
   }
 
   package mutating func varint() throws(WireError) -> UInt64 {
+    guard offset < end else { throw .truncated }
+    // Most are small.
+    let first = bytes[offset]
+    guard first >= 0x80 else {
+      offset += 1
+      return UInt64(first)
+    }
+    return try longVarint()
+  }
+
+  private mutating func longVarint() throws(WireError) -> UInt64 {
     var value: UInt64 = 0
     var shift: UInt64 = 0
     while true {
@@ -84,7 +101,7 @@ package struct Reader: Sendable {
   package mutating func raw(_ length: Int) throws(WireError) -> [UInt8] {
     guard length >= 0, length <= remaining else { throw .truncated }
     defer { offset += length }
-    return Array(bytes[offset..<offset + length])
+    return bytes.copy(offset..<offset + length)
   }
 
   package mutating func text() throws(WireError) -> String {

@@ -33,6 +33,33 @@ import Wire
     #expect(throws: WireError.self) { try decoded(bytes + [0]) }
   }
 
+  /// Every peer gets the append that is meant for it, whatever was sent before.
+  @Test func sharedFramesAreThoseOfTheirAppend() {
+    func append(_ index: UInt64, _ payload: [UInt8], commit: UInt64 = 0) -> AppendEntries {
+      let entry = Entry(
+        index: LogIndex(index), term: Term(1), kind: .command, payload: payload)
+      return AppendEntries(
+        term: Term(1), previousIndex: LogIndex(index - 1), previousTerm: Term(1),
+        commitIndex: LogIndex(commit), entries: [entry])
+    }
+    var limits = PeerLimits()
+    limits.frameBytesMax = 100
+    var shared = SharedAppend()
+    for one in [
+      append(1, [1]), append(1, [1]), append(1, [2]), append(1, [2], commit: 1), append(2, [2]),
+    ] {
+      var bytes: [UInt8] = []
+      let size = Frame.append(.message, to: &bytes, bytesMax: 100) { writer in
+        MessageCodec.encode(.append(one), into: &writer)
+      }
+      #expect(size == bytes.count && shared.frame(of: one, limits) == bytes)
+    }
+    let long = append(3, [UInt8](repeating: 1, count: 100))
+    #expect(shared.frame(of: long, limits).isEmpty && shared.frame(of: long, limits).isEmpty)
+    shared.forget()
+    #expect(!shared.frame(of: append(4, []), limits).isEmpty)
+  }
+
   @Test func randomBytesAndFlippedBitsNeverTrap() {
     var random = SplitMix(seed: 99)
     for message in sampleMessages {

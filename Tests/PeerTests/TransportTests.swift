@@ -182,7 +182,8 @@ import Testing
     pair.b.onMessage = { message in
       if case .heartbeat = message { order.append("raft") } else { order.append("bulk") }
     }
-    for _ in 0..<4 { pair.a.transport?.sendBulk(.snapshotChunk(chunk), to: pair.b.id) }
+    let envelope = Envelope(to: pair.b.id, message: .snapshotChunk(chunk))
+    for _ in 0..<4 { pair.a.transport?.send([envelope]) }
     pair.a.transport?.send(heartbeat(1), to: pair.b.id)
     #expect(pair.run { order.count == 5 })
     #expect(order == ["raft", "bulk", "bulk", "bulk", "bulk"])

@@ -44,6 +44,26 @@ import Wire
     #expect(try CommandEnvelope(decoding: envelope.encoded()) == envelope)
   }
 
+  /// A write that is encoded from where it lies in a request is the command it would have been.
+  @Test func partsAreEncodedAsTheirCommand() {
+    let request = Array("PUT key VALUE".utf8)
+    let session = UniqueID(high: 1, low: 2)
+    let stamp = OriginStamp(origin: 3, sequence: 900, acknowledgedThrough: 800)
+    for mode in [KVSet.Mode.plain, .cas(300), .acquire(session), .release(session)] {
+      var parts = KVSetParts(key: request[4..<7], value: request[8...])
+      parts.flags = 1 << 40
+      parts.mode = mode
+      for (origin, id) in [(nil, nil), (stamp, nil), (stamp, session), (nil, session)] {
+        let header = CommandEnvelope.Header(
+          time: 1 << 41, origin: origin, requestID: id, floor: id == nil ? nil : 7)
+        let bytes = CommandEnvelope.encode(parts, header)
+        #expect(bytes == CommandEnvelope.encode(.kvSet(KVSet(parts)), header))
+        #expect(CommandEnvelope.origin(of: bytes) == origin)
+        #expect((try? CommandEnvelope(decoding: bytes))?.command == .kvSet(KVSet(parts)))
+      }
+    }
+  }
+
   @Test func stampSetsTheTimeOnly() throws {
     let command = Command.kvDeleteTree(prefix: Key("p"))
     var bytes = CommandEnvelope(time: 1, requestID: nil, command: command).encoded()

@@ -179,6 +179,10 @@ int croost_terminal_width(int fd);
 int64_t croost_find_byte(const void *bytes, size_t count, uint8_t byte);
 /* Offset of the first CR LF, or -1. */
 int64_t croost_find_crlf(const void *bytes, size_t count);
+/* As memcmp: both have `count` bytes. */
+static inline int croost_compare(const void *a, const void *b, size_t count) {
+  return __builtin_memcmp(a, b, count);
+}
 /* strerror_r: always terminated. */
 void croost_error_text(int code, char *text, size_t count);
 
