@@ -95,15 +95,13 @@ final class TreeNode<K: TreeKey, V: Sendable>: @unchecked Sendable {
   /// The slot of the first key that is not below `key`, and whether it is `key` itself.
   func find(_ key: K) -> (slot: Int, isFound: Bool) {
     guard let last = hints.last else { return (0, false) }
-    // Held once, not for each key that is looked at.
-    let keys = keys
     if skip > 0, !key.sharesPrefix(skip, with: keys[0]) {
       return (keys[0] < key ? keys.count : 0, false)
     }
     let hint = key.hint(after: skip)
     // Keys often come in order: the end is tried first.
     if last < hint { return (keys.count, false) }
-    let slot = search(key, hint, keys)
+    let slot = search(key, hint)
     return (slot, slot < keys.count && hints[slot] == hint && keys[slot] == key)
   }
 
@@ -115,13 +113,13 @@ final class TreeNode<K: TreeKey, V: Sendable>: @unchecked Sendable {
   /// miss or two): one that does not is equal to none of these, wherever the search ends.
   func slot(of key: K) -> Int? {
     let hint = key.hint(after: skip)
-    let slot = search(key, hint, keys)
+    let slot = search(key, hint)
     return slot < hints.count && hints[slot] == hint && keys[slot] == key ? slot : nil
   }
 
   /// The first slot that is not below, for a key that shares the prefix.
   @inline(__always)
-  private func search(_ key: K, _ hint: UInt64, _ keys: [K]) -> Int {
+  private func search(_ key: K, _ hint: UInt64) -> Int {
     var low = 0
     var high = hints.count
     while low < high {

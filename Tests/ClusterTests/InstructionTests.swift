@@ -49,8 +49,8 @@ struct InstructionTests {
   static let budgets = [
     Budget(
       name: "put", request: "PUT /v1/kv/budget/key", body: String(repeating: "v", count: 128),
-      alone: Limit(instructions: 80_000, allocations: 14),
-      together: Limit(instructions: 32_500, allocations: 10.5)),
+      alone: Limit(instructions: 65_000, allocations: 9.5),
+      together: Limit(instructions: 23_300, allocations: 6.2)),
     Budget(
       name: "linearizable get", request: "GET /v1/kv/budget/key",
       alone: Limit(instructions: 31_200, allocations: 10.5),
