@@ -57,7 +57,8 @@ struct LoadReport {
   func render(isDetailed: Bool) -> String {
     var text = "\(Console.styled(name, .bold))\n"
     text += "  \(result.latencies.count) requests in \(result.nanoseconds / 1_000_000) ms: "
-    text += "\(Int(result.perSecond)) per second, \(result.errors) errors\n"
+    text += "\(Int(result.perSecond)) per second, \(result.errors) errors, "
+    text += "\(Self.decimal(Double(result.bytesReceived) / 1e6)) MB received\n"
     text += "  latency in µs: \(result.latencies.summary)\n"
     if result.errors > 0 { text += "  \(result.failureText)\n" }
     for node in nodes {
